@@ -1,0 +1,143 @@
+"""`sign` and `verify`, blocking: the loop that carries questions out and answers in."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
+from dkimcore.protocol.message import Header, MessageReader
+from dkimcore.protocol.policy import Limits, VerifyPolicy
+from dkimcore.protocol.sign import Signing
+from dkimcore.protocol.verify import Verification
+from dkimcore.source import chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dkimcore.protocol.message import HeaderField
+    from dkimcore.protocol.result import VerifyResults
+    from dkimcore.resolvers import TxtResolver
+    from dkimcore.signer import Signer
+    from dkimcore.source import MessageSource
+
+__all__ = ["sign", "verify"]
+
+_DEFAULT_POLICY = VerifyPolicy()
+_DEFAULT_LIMITS = Limits()
+
+
+def verify(
+    message: MessageSource,
+    *,
+    resolver: TxtResolver | None = None,
+    policy: VerifyPolicy | None = None,
+    now: int | None = None,
+    timeout: float = 10.0,
+) -> VerifyResults:
+    """Verify a message's DKIM signatures (RFC 6376 section 6).
+
+    A file or chunks are read as they are needed: a message of any size is verified in
+    constant memory, and a body that no signature depends on is not read.
+
+    Args:
+        message: The message in wire form, with CRLF line ends.
+        resolver: Whom to ask for key records; the system's resolver if None.
+        policy: Which signatures to accept.
+        now: The time of reception, in seconds since 1970; the current time if None.
+        timeout: Seconds that all key queries together may take; what is not answered then
+            is ``temperror``.
+
+    Returns:
+        One result per signature, from the top; empty, with status ``none``, for an unsigned
+        message.  Nothing that the message or a key record holds raises.
+
+    Raises:
+        TypeError: The message is text instead of octets.
+    """
+    policy = policy or _DEFAULT_POLICY
+    source = chunks(message)
+    header, too_large, rest = _read_header(source, policy.limits)
+    verification = Verification(
+        header,
+        now=int(time.time()) if now is None else now,
+        policy=policy,
+        header_too_large=too_large,
+    )
+    if verification.queries:
+        _ask(verification, resolver or _system_resolver(), timeout)
+    if verification.wants_body:
+        verification.feed(rest)
+        for chunk in source:
+            verification.feed(chunk)
+    return verification.finish()
+
+
+def sign(
+    message: MessageSource,
+    signers: Sequence[Signer],
+    *,
+    now: int | None = None,
+) -> tuple[HeaderField, ...]:
+    """Sign a message (RFC 6376 section 5).
+
+    The message is not changed: put each returned field, followed by CRLF, on top of it.
+    Several signers share one pass over the body.
+
+    Args:
+        message: The message in its final form, with CRLF line ends; see `to_crlf`.
+        signers: Who signs; one field is made for each.
+        now: The time of signing, in seconds since 1970; the current time if None.
+
+    Returns:
+        One DKIM-Signature field per signer, in their order.
+
+    Raises:
+        MessageError: The message cannot be signed honestly; the text says what to change.
+        KeyBackendError: A key could not be used; no field is returned then.
+        TypeError: The message is text instead of octets.
+    """
+    source = chunks(message)
+    header, too_large, rest = _read_header(source, _DEFAULT_LIMITS)
+    signing = Signing(
+        header,
+        [signer.request() for signer in signers],
+        now=int(time.time()) if now is None else now,
+        header_too_large=too_large,
+    )
+    signing.feed(rest)
+    for chunk in source:
+        signing.feed(chunk)
+    tasks = signing.finish()
+    return tuple(
+        task.complete(signer.key.sign_digest(task.header_hash))
+        for signer, task in zip(signers, tasks, strict=True)
+    )
+
+
+def _read_header(source: Iterator[bytes], limits: Limits) -> tuple[Header, bool, bytes]:
+    """Read up to the empty line; return the header, whether it was cut off, and what follows."""
+    reader = MessageReader(max_header_octets=limits.header_octets)
+    for chunk in source:
+        rest = reader.feed(chunk)
+        if reader.header is not None:
+            return reader.header, reader.too_large, rest
+    return reader.finish(), reader.too_large, b""
+
+
+def _ask(verification: Verification, resolver: TxtResolver, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    for name in verification.queries:
+        if time.monotonic() < deadline:
+            answer = resolver.lookup_txt(name)
+        else:
+            detail = f"the key queries of this message took over {timeout:g} seconds"
+            answer = TxtAnswer(TxtStatus.FAILED, detail=detail)
+        verification.answer(name, answer)
+
+
+def _system_resolver() -> TxtResolver:
+    # dnspython is imported when the first query is asked: who only signs never pays for it.
+    from dkimcore.resolvers.system import system_resolver
+
+    return system_resolver()

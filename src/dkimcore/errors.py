@@ -1,0 +1,123 @@
+"""Every exception of dkimcore.
+
+What a stranger sends (a message, a DNS answer) never raises: it becomes a
+`SignatureResult`.  What we, or an operator, did wrong becomes one of these::
+
+    DkimError                       temporary = False
+    ├── MessageError                not a message that can be signed
+    ├── ConfigError                 an operator must change something
+    │   ├── TableError              signing table or key table
+    │   ├── SettingsError           a setting's value
+    │   └── KeyUriError             malformed, unknown scheme, missing extra
+    ├── KeyBackendError             a key could not be opened or used; names its URI
+    │   ├── KeyNotFound
+    │   ├── KeyDenied
+    │   ├── KeyUnusable             wrong type, too short, self-check failed
+    │   └── KeyUnavailable          temporary = True
+    └── StateError                  the caller broke the order of calls
+
+`DkimError.temporary` is all that a mail server needs to choose between a
+4xx and a 5xx reply.  No message of any of these holds key material.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ConfigError",
+    "DkimError",
+    "KeyBackendError",
+    "KeyDenied",
+    "KeyNotFound",
+    "KeyUnavailable",
+    "KeyUnusable",
+    "KeyUriError",
+    "MessageError",
+    "SettingsError",
+    "StateError",
+    "TableError",
+]
+
+
+class DkimError(Exception):
+    """Root of the tree; `temporary` tells whether trying again may help."""
+
+    temporary: ClassVar[bool] = False
+
+
+class MessageError(DkimError):
+    """The message cannot be signed honestly; the text says what to change."""
+
+
+class ConfigError(DkimError):
+    """An operator must change something.
+
+    Args:
+        problem: The cause and the cure.
+        file: The file at fault, where there is one.
+        line: Its line, counted from 1.
+    """
+
+    def __init__(self, problem: str, *, file: str | None = None, line: int | None = None) -> None:
+        super().__init__(problem, file, line)
+        self.problem = problem
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return self.problem
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.problem}"
+
+
+class TableError(ConfigError):
+    """A row of the signing table or the key table is wrong or missing."""
+
+
+class SettingsError(ConfigError):
+    """A setting has a value it cannot have."""
+
+
+class KeyUriError(ConfigError):
+    """A key URI is malformed, has an unknown scheme, or needs a missing extra."""
+
+
+class KeyBackendError(DkimError):
+    """A key store refused or failed.
+
+    Args:
+        problem: The cause and the cure, free of secrets.
+        uri: The key URI that was asked for; it names a key and holds no secret.
+    """
+
+    def __init__(self, problem: str, *, uri: str) -> None:
+        super().__init__(problem, uri)
+        self.problem = problem
+        self.uri = uri
+
+    def __str__(self) -> str:
+        return f"{self.uri}: {self.problem}"
+
+
+class KeyNotFound(KeyBackendError):
+    """There is no key under this URI."""
+
+
+class KeyDenied(KeyBackendError):
+    """The key exists and may not be used: permissions, a policy, a passphrase."""
+
+
+class KeyUnusable(KeyBackendError):
+    """The key is of the wrong type, too short, or failed its self-check."""
+
+
+class KeyUnavailable(KeyBackendError):
+    """The backend did not answer in time; the same call may succeed later."""
+
+    temporary: ClassVar[bool] = True
+
+
+class StateError(DkimError):
+    """The caller broke the documented order of calls; a bug in the caller."""

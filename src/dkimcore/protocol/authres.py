@@ -1,0 +1,180 @@
+"""Authentication-Results fields (RFC 8601): print ours, recognise forged ones.
+
+Values from a message are printed only as a token, an addr-spec of plain
+characters or a quoted-string, so that none can bring in a result of its own
+(CVE-2020-12272 was that).
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import SettingsError
+from dkimcore.protocol.message import HeaderField
+from dkimcore.protocol.result import SignatureResult, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dkimcore.protocol.message import Header
+
+__all__ = ["claimed_authserv_id", "forged_positions", "render"]
+
+# value = token / quoted-string (RFC 2045 section 5.1: token); pvalue also allows
+# [local-part] "@" domain-name.  RFC 8601 section 2.2 in mail with UTF-8: those octets too.
+_TCHARS = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\x80-\U0010ffff]+"
+_PVALUE = re.compile(rf"{_TCHARS}|(?:{_TCHARS})?@{_TCHARS}")
+_VALUE = re.compile(_TCHARS)
+
+# RFC 6008 section 3: at least the first 8 characters of b=, more where signatures share them.
+_SHORTEST_B = 8
+
+_LINE = 78
+
+
+def render(authserv_id: str, results: Sequence[SignatureResult]) -> HeaderField:
+    """Print an Authentication-Results field for a message's results (RFC 8601 section 2.2).
+
+    Args:
+        authserv_id: Who says so; the first token of the field.
+        results: As `Verification.finish` returns them; empty gives ``dkim=none``.
+
+    Returns:
+        The field, folded, to put on top of the message (RFC 8601 section 5).
+
+    Raises:
+        SettingsError: The authserv-id is not printable on one line.
+    """
+    if not authserv_id.isprintable() or not authserv_id:
+        raise SettingsError(f"{authserv_id!r} is not an authserv-id; use the host's domain name")
+    prefixes = _signature_prefixes(results)
+    lines = [f"Authentication-Results: {_quoted_unless(_VALUE, authserv_id)};"]
+    for result, prefix in zip(results, prefixes, strict=True):
+        lines += _resinfo(result, prefix)
+        lines[-1] += ";"
+    if not results:
+        lines.append("dkim=none;")
+    return HeaderField("\r\n\t".join(lines)[:-1].encode())
+
+
+def _resinfo(result: SignatureResult, prefix: str) -> list[str]:
+    parts = [f"dkim={result.status}"]
+    if result.cause is not None:
+        parts.append(f'reason="{result.cause.phrase}"')
+    key = None if result.key_record is None else result.key_record.public_key
+    if key is not None and result.status is Status.PASS:
+        notes = [f"{key.bits}-bit key"]
+        notes += ["DNSSEC"] * result.authentic + ["testing"] * result.testing
+        parts.append(f"({', '.join(notes)})")
+    signature = result.signature
+    if signature is not None:
+        auid = f"@{signature.domain}" if signature.auid is None else str(signature.auid)
+        parts += [
+            f"header.d={_quoted_unless(_PVALUE, str(signature.domain))}",
+            f"header.i={_quoted_unless(_PVALUE, auid)}",
+            f"header.a={signature.algorithm}",
+            f"header.s={_quoted_unless(_PVALUE, str(signature.selector))}",
+            f"header.b={_quoted_unless(_PVALUE, prefix)}",
+        ]
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 3 < _LINE:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f" {part}")
+    return lines
+
+
+def _quoted_unless(pattern: re.Pattern[str], value: str) -> str:
+    if pattern.fullmatch(value) and value.isprintable():
+        return value
+    printable = "".join(char if char.isprintable() else "?" for char in value)
+    escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _signature_prefixes(results: Sequence[SignatureResult]) -> list[str]:
+    """The beginnings of b= that tell the signatures apart (RFC 6008 section 3)."""
+    whole = [
+        ""
+        if result.signature is None
+        else binascii.b2a_base64(result.signature.signature_data, newline=False).decode("ascii")
+        for result in results
+    ]
+    length = _SHORTEST_B
+    longest = max(map(len, whole), default=0)
+    while length < longest and len({text[:length] for text in whole}) < len(set(whole)):
+        length += 1
+    return [text[:length] for text in whole]
+
+
+def forged_positions(header: Header, authserv_id: str) -> tuple[int, ...]:
+    """Find the Authentication-Results fields that claim to be ours (RFC 8601 section 5).
+
+    A field that arrives from outside with our authserv-id, in any case, quoted or not,
+    with a version, a final dot or comments, is forged.  So is one that cannot be parsed so
+    far that its authserv-id is certain: a reader more generous than us might believe it.
+
+    Args:
+        header: The message's header as received.
+        authserv_id: Ours.
+
+    Returns:
+        Positions in the header, bottom up: fields are to be deleted in this order, or
+        deleting one moves the others (CVE-2022-48521 was that).
+    """
+    ours = _normal(authserv_id)
+    return tuple(
+        position
+        for position in reversed(header.positions(b"authentication-results"))
+        if claimed_authserv_id(header[position].value) in (None, ours)
+    )
+
+
+def claimed_authserv_id(value: bytes) -> str | None:
+    """The authserv-id that an Authentication-Results field claims, for comparison.
+
+    Args:
+        value: The field's body.
+
+    Returns:
+        In lower case, without final dots and ``/...`` behind it; None if there is none.
+    """
+    rest = _skip_cfws(value)
+    if rest is None:
+        return None
+    match = _AUTHSERV_ID.match(rest)
+    if match is None:
+        return None
+    quoted = match[1]
+    octets = match[0] if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL)
+    return _normal(octets.decode("utf-8", "replace"))
+
+
+# quoted-string, or what generous readers take for a token: up to white space, ";" or "(".
+_AUTHSERV_ID = re.compile(rb'"((?:[^"\\]|\\.)*+)"|[^\s;("]++', re.DOTALL)
+
+
+def _normal(authserv_id: str) -> str:
+    # OpenDKIM writes "authserv-id/job-id"; what follows the slash is not part of it.
+    return authserv_id.partition("/")[0].strip().rstrip(".").casefold()
+
+
+def _skip_cfws(value: bytes) -> bytes | None:
+    """Skip white space and nested comments; None if a comment does not end."""
+    depth = 0
+    position = 0
+    while position < len(value):
+        octet = value[position : position + 1]
+        if octet == b"(":
+            depth += 1
+        elif octet == b")" and depth:
+            depth -= 1
+        elif octet == b"\\" and depth:
+            position += 1
+        elif not depth and octet not in b" \t\r\n":
+            return value[position:]
+        position += 1
+    return None if depth else b""

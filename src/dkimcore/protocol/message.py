@@ -1,0 +1,166 @@
+"""A message's header section and where its body begins (RFC 5322 section 2.1).
+
+Octets are kept as they came and never re-serialised.  A line that is no header
+field (no colon, or a fold with nothing to continue) is kept as an opaque line
+that no name selects.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
+
+__all__ = ["Header", "HeaderField", "MessageReader", "to_crlf"]
+
+_FIELD_BORDER = re.compile(rb"\r\n(?![ \t])")
+
+
+def to_crlf(message: bytes) -> bytes:
+    """Convert bare CR and LF to CRLF, as a signer must (RFC 6376 section 5.3).
+
+    For messages from a local store, where lines end in LF.  Octets that come from the
+    network are not to be converted: a verifier judges them as they are.
+    """
+    return message.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+class HeaderField(NamedTuple):
+    """One header field.
+
+    Attributes:
+        raw: Its octets with folds, without the final CRLF.
+    """
+
+    raw: bytes
+
+    @property
+    def name(self) -> bytes:
+        """The field name as written, without WSP before the colon; empty if there is no colon."""
+        name, colon, _ = self.raw.partition(b":")
+        return name.rstrip(b" \t") if colon else b""
+
+    @property
+    def value(self) -> bytes:
+        """The field body: everything behind the colon."""
+        return self.raw.partition(b":")[2]
+
+    @classmethod
+    def make(cls, name: str, value: str) -> HeaderField:
+        """Make a field of a name and a body, which is encoded as UTF-8."""
+        return cls(f"{name}: {value}".encode())
+
+
+class Header:
+    """The header section: header fields in order.
+
+    Args:
+        octets: The section without the empty line that ends it; with or without the CRLF
+            that ends its last field.
+    """
+
+    __slots__ = ("_fields", "_index", "_relaxed", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets.removesuffix(b"\r\n")
+        self._fields: list[bytes] = _FIELD_BORDER.split(self.octets) if self.octets else []
+        self._relaxed: dict[int, bytes] = {}
+        self._index: dict[bytes, list[int]] = {}
+        for position, raw in enumerate(self._fields):
+            name, colon, _ = raw.partition(b":")
+            if colon:
+                self._index.setdefault(name.rstrip(b" \t").lower(), []).append(position)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __getitem__(self, position: int) -> HeaderField:
+        return HeaderField(self._fields[position])
+
+    def positions(self, name: bytes) -> list[int]:
+        """Where the fields of a name stand, from the top; not to be changed.
+
+        Args:
+            name: The field name in lower case.
+        """
+        return self._index.get(name, [])
+
+    def names(self) -> tuple[bytes, ...]:
+        """The distinct field names in lower case, in order of first appearance."""
+        return tuple(self._index)
+
+    def canonical(self, position: int, canonicalization: Canonicalization) -> bytes:
+        """A field in canonical form without a final CRLF; made once for all signatures."""
+        if canonicalization is Canonicalization.SIMPLE:
+            return self._fields[position]
+        field = self._relaxed.get(position)
+        if field is None:
+            field = canonicalize_field(self._fields[position], canonicalization)
+            self._relaxed[position] = field
+        return field
+
+    @property
+    def has_bare_cr_or_lf(self) -> bool:
+        """Whether the section holds a CR or LF that is not part of a CRLF.
+
+        Software that takes one for a line end sees other header fields than this library
+        does (RFC 6376 section 8.15 is about such disagreement).
+        """
+        pairs = self.octets.count(b"\r\n")
+        return self.octets.count(b"\n") != pairs or self.octets.count(b"\r") != pairs
+
+
+class MessageReader:
+    """Divides a message that arrives in chunks into header and body (RFC 5322 section 2.1).
+
+    Args:
+        max_header_octets: Where to stop looking for the end of the header section.
+
+    Attributes:
+        header: The header, once its end has been seen.
+        too_large: Whether the header section is larger than allowed; it is then cut off
+            and the rest of the message is ignored.
+    """
+
+    __slots__ = ("_buffer", "_max", "header", "too_large")
+
+    def __init__(self, *, max_header_octets: int) -> None:
+        self._max = max_header_octets
+        self._buffer = bytearray()
+        self.header: Header | None = None
+        self.too_large = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next octets and return those that belong to the body."""
+        if self.too_large:
+            return b""
+        if self.header is not None:
+            return chunk
+        # The empty line may be divided between chunks: look three octets back, no further.
+        start = max(0, len(self._buffer) - 3)
+        self._buffer += chunk
+        if self._buffer.startswith(b"\r\n"):
+            return self._end(0, 2)
+        end = self._buffer.find(b"\r\n\r\n", start)
+        if end >= 0:
+            return self._end(end, end + 4)
+        if len(self._buffer) > self._max:
+            self._end(self._max, len(self._buffer))
+            self.too_large = True
+        return b""
+
+    def finish(self) -> Header:
+        """End the message: one without an empty line is all header."""
+        if self.header is None:
+            self._end(len(self._buffer), len(self._buffer))
+        assert self.header is not None  # noqa: S101 - for the type checker; _end sets it
+        return self.header
+
+    def _end(self, end: int, body: int) -> bytes:
+        if end > self._max:
+            end, body, self.too_large = self._max, len(self._buffer), True
+        self.header = Header(bytes(self._buffer[:end]))
+        rest = bytes(self._buffer[body:])
+        self._buffer.clear()
+        return rest

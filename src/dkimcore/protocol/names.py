@@ -1,0 +1,153 @@
+"""Domain names, selectors and the AUID (RFC 6376 sections 2.6 and 3.1, RFC 8616).
+
+Each keeps the text as written, which is what is hashed, and the A-label form,
+which is what is compared and asked for in the DNS.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from dkimcore.errors import SettingsError
+
+__all__ = ["Auid", "DomainName", "Selector"]
+
+# RFC 5321 section 4.1.2: sub-domain = Let-dig [Ldh-str].  The underscore is outside of that
+# and in wide use, for selectors above all ("dkim_s1024"), so it is accepted.
+_LABELS = re.compile(
+    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*+"
+)
+_MAX_NAME = 253  # octets, RFC 1035 section 2.3.4 without length octets and root
+
+
+@lru_cache(maxsize=4096)
+def _to_a_labels(text: str) -> str:
+    """Return the name as lower-case A-labels; raise ValueError if it is not a name."""
+    ascii_text = text
+    if len(text) > _MAX_NAME:
+        raise ValueError("it is longer than 253 octets")
+    if not text.isascii():
+        import idna  # its tables are large, and few messages need them
+
+        try:
+            # UTS 46 folds case, as the comparison of d= and i= needs; what IDNA 2008 does
+            # not allow is refused (RFC 8616 section 4).
+            ascii_text = idna.encode(text, uts46=True, transitional=False).decode("ascii")
+        except (idna.IDNAError, UnicodeError) as exc:
+            raise ValueError("it is not a valid internationalised domain name") from exc
+    if not _LABELS.fullmatch(ascii_text) or len(ascii_text) > _MAX_NAME:
+        raise ValueError("a label is empty, longer than 63 octets or holds other characters")
+    return ascii_text.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class DomainName:
+    """A domain name of at least two labels, as ``d=`` needs it (RFC 6376 section 3.5).
+
+    Compares by its A-labels, without regard to case.
+
+    Attributes:
+        text: As written, perhaps with U-labels.
+        ascii: Lower-case A-labels.
+    """
+
+    text: str = field(compare=False)
+    ascii: str
+
+    @classmethod
+    def parse(cls, text: str) -> DomainName:
+        """Parse a domain name.
+
+        Args:
+            text: A-labels or U-labels, without a trailing dot.
+
+        Raises:
+            SettingsError: It is not a domain name of at least two labels.
+        """
+        try:
+            name = cls(text, _to_a_labels(text))
+        except ValueError as exc:
+            raise SettingsError(
+                f"{text!r} is not a domain name: {exc}; write one such as example.com"
+            ) from exc
+        if "." not in name.ascii:
+            raise SettingsError(
+                f"{text!r} is not a domain name: it needs at least two labels, as example.com"
+            )
+        return name
+
+    def is_within(self, parent: DomainName) -> bool:
+        """Whether this is the same as, or a subdomain of, another domain."""
+        return self.ascii == parent.ascii or self.ascii.endswith("." + parent.ascii)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A selector, one label or more (RFC 6376 section 3.1).
+
+    Attributes:
+        text: As written.
+        ascii: Lower-case A-labels.
+    """
+
+    text: str = field(compare=False)
+    ascii: str
+
+    @classmethod
+    def parse(cls, text: str) -> Selector:
+        """Parse a selector.
+
+        Args:
+            text: Labels joined by dots.
+
+        Raises:
+            SettingsError: It is not a sequence of labels.
+        """
+        try:
+            return cls(text, _to_a_labels(text))
+        except ValueError as exc:
+            raise SettingsError(
+                f"{text!r} is not a selector: {exc}; write labels such as s1 or 2026.mail"
+            ) from exc
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Auid:
+    """An agent or user identifier, ``i=`` (RFC 6376 section 2.6).
+
+    Attributes:
+        local_part: What stands before the last "@", decoded; may be empty.
+        domain: What stands behind it.
+    """
+
+    local_part: bytes
+    domain: DomainName
+
+    @classmethod
+    def parse(cls, text: str) -> Auid:
+        """Parse ``[Local-part] "@" domain-name``.
+
+        Args:
+            text: The identifier, not encoded.
+
+        Raises:
+            SettingsError: There is no "@" or no domain name behind the last one.
+        """
+        local_part, at, domain = text.rpartition("@")
+        if not at:
+            raise SettingsError(
+                f"{text!r} is not an AUID: it has no '@'; write one such as @example.com"
+            )
+        return cls(local_part.encode("utf-8", "surrogateescape"), DomainName.parse(domain))
+
+    def __str__(self) -> str:
+        return f"{self.local_part.decode('utf-8', 'replace')}@{self.domain.text}"

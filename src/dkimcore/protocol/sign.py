@@ -1,0 +1,218 @@
+"""The signer as a state machine (RFC 6376 section 5).
+
+`Signing` takes the header, then the body, and ends in one `SigningTask` per
+request: 32 octets that wait for a private key, wherever that key is.  Several
+requests share one pass over the body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import MessageError, StateError
+from dkimcore.protocol.algorithm import Algorithm
+from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
+from dkimcore.protocol.hashing import BodyHash, header_hash, select_fields
+from dkimcore.protocol.message import HeaderField
+from dkimcore.protocol.policy import SigningProfile
+from dkimcore.protocol.signature import Signature, append_signature_data
+from dkimcore.protocol.taglist import encode_quoted_printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dkimcore.protocol.message import Header
+    from dkimcore.protocol.names import Auid, DomainName, Selector
+
+__all__ = ["SignatureRequest", "Signing", "SigningTask"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureRequest:
+    """What one signature is to say.
+
+    Attributes:
+        domain: ``d=``.
+        selector: ``s=``.
+        algorithm: ``a=``; the key's.
+        auid: ``i=``; within the domain.
+        profile: How to sign.
+    """
+
+    domain: DomainName
+    selector: Selector
+    algorithm: Algorithm
+    auid: Auid | None = None
+    profile: SigningProfile = field(default_factory=SigningProfile)
+
+    def __post_init__(self) -> None:
+        if self.algorithm.is_historic:
+            raise MessageError(f"{self.algorithm} must not be used to sign (RFC 8301 section 3.1)")
+        if self.auid is not None and not self.auid.domain.is_within(self.domain):
+            raise MessageError(
+                f"the AUID {self.auid} is not within the signing domain {self.domain}; "
+                "sign with that domain or leave the AUID away (RFC 6376 section 3.5)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SigningTask:
+    """A signature that waits for its private key.
+
+    Attributes:
+        request: The request it answers.
+        header_hash: The 32 octets to sign.
+    """
+
+    request: SignatureRequest
+    header_hash: bytes
+    _unsigned_field: bytes = field(repr=False)
+
+    def complete(self, signature_data: bytes) -> HeaderField:
+        """Return the DKIM-Signature field to put on top of the message.
+
+        Args:
+            signature_data: What the key made of `header_hash`.
+        """
+        return HeaderField(append_signature_data(self._unsigned_field, signature_data))
+
+
+class Signing:
+    """Prepares signatures of one message.
+
+    `feed` the body, then `finish`, once.
+
+    Args:
+        header: The message's header, in final form.
+        requests: The signatures wanted.
+        now: The time of signing, in seconds since 1970.
+        header_too_large: Whether the header section was cut off at the limit.
+
+    Raises:
+        MessageError: The header is too large, or cannot be signed honestly: no From field or
+            several (RFC 5322 section 3.6), or a bare CR or LF (RFC 6376 section 5.3).
+    """
+
+    __slots__ = ("_body_hashes", "_finished", "_header", "_last", "_now", "_requests")
+
+    def __init__(
+        self,
+        header: Header,
+        requests: Sequence[SignatureRequest],
+        *,
+        now: int,
+        header_too_large: bool = False,
+    ) -> None:
+        if header_too_large:
+            raise MessageError(
+                "the header section is larger than verifiers accept; remove header fields "
+                "(the limit is header_octets of dkimcore.Limits)"
+            )
+        froms = len(header.positions(b"from"))
+        if froms != 1:
+            raise MessageError(
+                f"the message has {froms} From fields; give it exactly one before it is signed "
+                "(RFC 5322 section 3.6)"
+            )
+        if header.has_bare_cr_or_lf:
+            raise MessageError(_BARE % "header section")
+        self._header = header
+        self._requests = requests
+        self._now = now
+        self._finished = False
+        self._last = b""
+        self._body_hashes: dict[Canonicalization, BodyHash] = {}
+        for request in requests:
+            canonicalization = request.profile.body_canonicalization
+            if canonicalization not in self._body_hashes:
+                self._body_hashes[canonicalization] = BodyHash(
+                    canonicalization, request.algorithm.hash_algorithm
+                )
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next octets of the body, in wire form.
+
+        Raises:
+            MessageError: The body holds a bare CR or LF.
+            StateError: `finish` was called before.
+        """
+        if self._finished:
+            raise StateError("feed() after finish()")
+        octets = self._last + chunk if self._last else chunk
+        self._last = octets[-1:] if octets.endswith(b"\r") else b""
+        pairs = octets.count(b"\r\n")
+        if octets.count(b"\n") != pairs or octets.count(b"\r") - len(self._last) != pairs:
+            raise MessageError(_BARE % "body")
+        for body_hash in self._body_hashes.values():
+            body_hash.feed(chunk)
+
+    def finish(self) -> tuple[SigningTask, ...]:
+        """End the body and return one task per request, in their order.
+
+        Raises:
+            MessageError: The body ends in a bare CR.
+            StateError: `finish` was called before.
+        """
+        if self._finished:
+            raise StateError("finish() was called twice")
+        if self._last:
+            raise MessageError(_BARE % "body")
+        self._finished = True
+        hashes = {name: (lane.finish(), lane.total) for name, lane in self._body_hashes.items()}
+        return tuple(
+            self._task(request, *hashes[request.profile.body_canonicalization])
+            for request in self._requests
+        )
+
+    def _task(self, request: SignatureRequest, body_hash: bytes, total: int) -> SigningTask:
+        profile = request.profile
+        names = self._signed_fields(profile)
+        positions = select_fields(self._header, names)
+        unsigned = Signature(
+            algorithm=request.algorithm,
+            domain=request.domain,
+            selector=request.selector,
+            signed_fields=tuple(names),
+            body_hash=body_hash,
+            header_canonicalization=profile.header_canonicalization,
+            body_canonicalization=profile.body_canonicalization,
+            auid=request.auid,
+            body_length=total if profile.body_length else None,
+            timestamp=self._now,
+            expiration=None if profile.lifetime is None else self._now + profile.lifetime,
+            copied_fields=self._copied_fields(positions) if profile.copied_fields else None,
+        )
+        unsigned_field = unsigned.print()
+        digest = header_hash(
+            self._header,
+            positions,
+            canonicalize_field(unsigned_field, profile.header_canonicalization),
+            canonicalization=profile.header_canonicalization,
+            hash_algorithm=request.algorithm.hash_algorithm,
+        )
+        return SigningTask(request, digest, unsigned_field)
+
+    def _signed_fields(self, profile: SigningProfile) -> list[bytes]:
+        """Choose h=: every instance of the profile's fields, then the oversigned names."""
+        names: list[bytes] = []
+        for name in self._header.names():
+            if name in profile.field_octets:
+                names += [name] * len(self._header.positions(name))
+        names += profile.oversigned_octets
+        return names
+
+    def _copied_fields(self, positions: Sequence[int]) -> bytes:
+        fields = (self._header[position] for position in positions)
+        return b"|".join(
+            encode_quoted_printable(field.name, also=b"|")
+            + b":"
+            + encode_quoted_printable(field.value.strip(b" \t"), also=b"|")
+            for field in fields
+        )
+
+
+_BARE = (
+    "the %s holds a CR or LF that is not part of a CRLF; convert line ends to CRLF before "
+    "signing (RFC 6376 section 5.3), as dkimcore.to_crlf does"
+)

@@ -1,0 +1,278 @@
+"""The DKIM-Signature header field (RFC 6376 section 3.5).
+
+Parses the field into a `Signature` and prints one, folded.  Whether we accept
+what it says is left to `policy` and `verify`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass, field
+
+from dkimcore.errors import SettingsError
+from dkimcore.protocol.algorithm import Algorithm
+from dkimcore.protocol.canonical import Canonicalization
+from dkimcore.protocol.names import Auid, DomainName, Selector
+from dkimcore.protocol.result import Cause, Unusable
+from dkimcore.protocol.taglist import (
+    decode_quoted_printable,
+    encode_quoted_printable,
+    parse_tag_list,
+    remove_white_space,
+)
+
+__all__ = ["Signature", "append_signature_data"]
+
+_SYNTAX = Cause.SIGNATURE_SYNTAX_ERROR
+
+_REQUIRED = (b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
+
+# sig-c-tag = sig-c-tag-alg ["/" sig-c-tag-alg]; one name alone leaves the body simple.
+_CANONICALIZATIONS = {
+    b"simple": (Canonicalization.SIMPLE, Canonicalization.SIMPLE),
+    b"relaxed": (Canonicalization.RELAXED, Canonicalization.SIMPLE),
+    **{
+        f"{header}/{body}".encode(): (header, body)
+        for header in Canonicalization
+        for body in Canonicalization
+    },
+}
+
+_ALGORITHMS = {algorithm.encode(): algorithm for algorithm in Algorithm}
+
+# hdr-name *( [FWS] ":" [FWS] hdr-name ); field-name of RFC 5322 section 3.6.8 less ";".
+_SIGNED_FIELDS = re.compile(
+    rb"[!-9<-~]++(?:[ \t\r\n]*+:[ \t\r\n]*+[!-9<-~]++)*+",
+)
+_DIGITS = re.compile(rb"[0-9]++")
+
+# Where z= may be folded: anywhere but inside a hex-octet (section 2.11).
+_QP_PIECES = re.compile(rb"(?:=[0-9A-F]{2}|.){1,70}", re.DOTALL)
+
+# RFC 6376 section 3.5: x= and t= of over 12 digits may be taken as infinite.
+INFINITE = 10**12
+
+# Lines of a field we make; RFC 5322 section 2.1.1 says 78 without the CRLF.
+_LINE = 78
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """The content of a DKIM-Signature field (RFC 6376 section 3.5).
+
+    Attributes:
+        algorithm: ``a=``.
+        domain: ``d=``, the SDID.
+        selector: ``s=``.
+        signed_fields: ``h=``, as written, in order.
+        body_hash: ``bh=``, decoded.
+        signature_data: ``b=``, decoded; empty before signing.
+        header_canonicalization: The first half of ``c=``.
+        body_canonicalization: The second half of ``c=``.
+        auid: ``i=``; None when absent, which means ``@`` and the domain.
+        body_length: ``l=`` in octets; None when absent.
+        timestamp: ``t=`` in seconds since 1970; None when absent.
+        expiration: ``x=`` in seconds since 1970; None when absent.
+        copied_fields: ``z=``, as it stands; diagnostic only.
+    """
+
+    algorithm: Algorithm
+    domain: DomainName
+    selector: Selector
+    signed_fields: tuple[bytes, ...]
+    body_hash: bytes
+    signature_data: bytes = field(default=b"", repr=False)
+    header_canonicalization: Canonicalization = Canonicalization.SIMPLE
+    body_canonicalization: Canonicalization = Canonicalization.SIMPLE
+    auid: Auid | None = None
+    body_length: int | None = None
+    timestamp: int | None = None
+    expiration: int | None = None
+    copied_fields: bytes | None = field(default=None, repr=False)
+
+    @property
+    def auid_domain(self) -> DomainName:
+        """The domain of i=, or of d= where i= is absent."""
+        return self.domain if self.auid is None else self.auid.domain
+
+    @property
+    def key_query(self) -> str:
+        """The name at which the key record stands, absolute (section 3.6.2.1)."""
+        return f"{self.selector.ascii}._domainkey.{self.domain.ascii}."
+
+    @classmethod
+    def parse(cls, value: bytes) -> Signature:
+        """Parse the body of a DKIM-Signature field (RFC 6376 section 6.1.1).
+
+        Args:
+            value: What stands behind the field's colon, folds included.
+
+        Raises:
+            Unusable: The signature is to be ignored; the cause says why.
+        """
+        tags = parse_tag_list(value, _SYNTAX)
+        for name in _REQUIRED:
+            if name not in tags:
+                raise Unusable(
+                    Cause.MISSING_REQUIRED_TAG, f"the tag {name.decode('ascii')}= is missing"
+                )
+        if tags[b"v"] != b"1":
+            raise Unusable(Cause.INCOMPATIBLE_VERSION, "v= is not 1")
+        algorithm = _ALGORITHMS.get(tags[b"a"])
+        if algorithm is None:
+            raise Unusable(Cause.UNSUPPORTED_ALGORITHM, "a= names an unknown algorithm")
+        canonicalizations = _CANONICALIZATIONS.get(tags.get(b"c", b"simple"))
+        if canonicalizations is None:
+            raise Unusable(
+                Cause.UNSUPPORTED_CANONICALIZATION, "c= names an unknown canonicalization"
+            )
+        domain = _domain(tags[b"d"])
+        body_hash = _base64(tags[b"bh"], "bh=")
+        if len(body_hash) != algorithm.hash_algorithm.digest_size:
+            raise Unusable(_SYNTAX, "bh= has not the length of the hash that a= names")
+        timestamp, expiration = _times(tags)
+        _check_query_methods(tags)
+        return cls(
+            algorithm=algorithm,
+            domain=domain,
+            selector=_selector(tags[b"s"]),
+            signed_fields=_signed_fields(tags[b"h"]),
+            body_hash=body_hash,
+            signature_data=_base64(tags[b"b"], "b="),
+            header_canonicalization=canonicalizations[0],
+            body_canonicalization=canonicalizations[1],
+            auid=_auid(tags[b"i"], domain) if b"i" in tags else None,
+            body_length=_number(tags[b"l"], "l=", 76) if b"l" in tags else None,
+            timestamp=timestamp,
+            expiration=expiration,
+            copied_fields=tags.get(b"z"),
+        )
+
+    def print(self) -> bytes:
+        """Print the DKIM-Signature field, folded, without a final CRLF.
+
+        With empty signature data the field ends in ``b=``: the form that is hashed.
+        The order of tags is v a c d s t x i l bh z h b.
+        """
+        header, body = self.header_canonicalization, self.body_canonicalization
+        tags = [
+            b"v=1;",
+            b"a=%b;" % self.algorithm.encode(),
+            b"c=%b/%b;" % (header.encode(), body.encode()),
+            b"d=%b;" % self.domain.text.encode(),
+            b"s=%b;" % self.selector.text.encode(),
+        ]
+        if self.timestamp is not None:
+            tags.append(b"t=%d;" % self.timestamp)
+        if self.expiration is not None:
+            tags.append(b"x=%d;" % self.expiration)
+        if self.auid is not None:
+            local_part = encode_quoted_printable(self.auid.local_part)
+            tags.append(b"i=%b@%b;" % (local_part, self.auid.domain.text.encode()))
+        if self.body_length is not None:
+            tags.append(b"l=%d;" % self.body_length)
+        tags.append(b"bh=%b;" % binascii.b2a_base64(self.body_hash, newline=False))
+        lines = _fill(b"DKIM-Signature:", tags, b" ")
+        if self.copied_fields is not None:
+            lines += _QP_PIECES.findall(b"z=%b;" % self.copied_fields)
+        words = (b"h=" + b": ".join(self.signed_fields) + b";").split(b" ")
+        lines += _fill(b"", words, b"")
+        return append_signature_data(b"\r\n\t".join([*lines, b"b="]), self.signature_data)
+
+
+def append_signature_data(unsigned_field: bytes, signature_data: bytes) -> bytes:
+    """Complete a field that ends in ``b=``; what was hashed stays as it is."""
+    data = binascii.b2a_base64(signature_data, newline=False)
+    pieces = [data[start : start + 70] for start in range(0, len(data), 70)]
+    return unsigned_field + b"\r\n\t ".join(pieces)
+
+
+def _fill(first: bytes, words: list[bytes], between: bytes) -> list[bytes]:
+    """Fill lines with words; a fold stands only between words, where FWS is allowed."""
+    lines: list[bytes] = []
+    line = first
+    for word in words:
+        if not line:
+            line = word
+        elif len(line) + len(between) + len(word) < _LINE - 1:  # a TAB stands in front
+            line += between + word
+        else:
+            lines.append(line)
+            line = word
+    lines.append(line)
+    return lines
+
+
+def _domain(value: bytes) -> DomainName:
+    try:
+        return DomainName.parse(value.decode("utf-8"))
+    except SettingsError:
+        raise Unusable(_SYNTAX, "d= is not a domain name") from None
+
+
+def _selector(value: bytes) -> Selector:
+    try:
+        return Selector.parse(value.decode("utf-8"))
+    except SettingsError:
+        raise Unusable(_SYNTAX, "s= is not a selector") from None
+
+
+def _auid(value: bytes, domain: DomainName) -> Auid:
+    decoded = decode_quoted_printable(value, _SYNTAX)
+    local_part, at, name = decoded.rpartition(b"@")
+    if not at:
+        raise Unusable(_SYNTAX, "i= has no '@'")
+    try:
+        auid = Auid(local_part, DomainName.parse(name.decode("utf-8")))
+    except (SettingsError, UnicodeDecodeError):
+        raise Unusable(_SYNTAX, "i= has no domain name behind its '@'") from None
+    if not auid.domain.is_within(domain):
+        raise Unusable(Cause.DOMAIN_MISMATCH, "i= is not within d=")
+    return auid
+
+
+def _base64(value: bytes, tag: str) -> bytes:
+    value = remove_white_space(value)
+    try:
+        octets = binascii.a2b_base64(value, strict_mode=True)
+    except binascii.Error:
+        raise Unusable(_SYNTAX, f"{tag} is not base64") from None
+    if not octets:
+        raise Unusable(_SYNTAX, f"{tag} is empty")
+    return octets
+
+
+def _number(value: bytes, tag: str, digits: int) -> int:
+    if not _DIGITS.fullmatch(value) or len(value) > digits:
+        raise Unusable(_SYNTAX, f"{tag} is not a decimal number of at most {digits} digits")
+    return int(value)
+
+
+def _time(value: bytes, tag: str) -> int:
+    return INFINITE if len(value) > 12 and _DIGITS.fullmatch(value) else _number(value, tag, 12)
+
+
+def _times(tags: dict[bytes, bytes]) -> tuple[int | None, int | None]:
+    timestamp = _time(tags[b"t"], "t=") if b"t" in tags else None
+    expiration = _time(tags[b"x"], "x=") if b"x" in tags else None
+    if timestamp is not None and expiration is not None and expiration <= timestamp:
+        raise Unusable(_SYNTAX, "x= is not later than t=")
+    return timestamp, expiration
+
+
+def _check_query_methods(tags: dict[bytes, bytes]) -> None:
+    methods = tags.get(b"q")
+    if methods is None or methods == b"dns/txt":
+        return
+    if b"dns/txt" not in [method.strip(b" \t\r\n") for method in methods.split(b":")]:
+        raise Unusable(Cause.UNSUPPORTED_QUERY_METHOD, "q= names no known query method")
+
+
+def _signed_fields(value: bytes) -> tuple[bytes, ...]:
+    if not _SIGNED_FIELDS.fullmatch(value):
+        raise Unusable(_SYNTAX, "h= is empty or holds what is not a field name")
+    names = tuple(remove_white_space(value).split(b":"))
+    if b"from" not in remove_white_space(value).lower().split(b":"):
+        raise Unusable(Cause.FROM_NOT_SIGNED, "h= does not name From")
+    return names
