@@ -18,6 +18,7 @@ from pathlib import Path
 
 import dns.rdatatype
 import dns.zone
+from dns.rdtypes.ANY.TXT import TXT
 
 ROOT = Path(__file__).resolve().parent.parent
 # The name server is the one that the tests use, which are not installed.
@@ -119,6 +120,7 @@ class Demo:
                 text, origin=f"{DOMAIN}.", relativize=False, check_origin=False
             )
             for name, _, record in parsed.iterate_rdatas(dns.rdatatype.TXT):
+                assert isinstance(record, TXT)
                 zone.setdefault(name.to_text(), []).append(b"".join(record.strings))
         expected = {f"{selector}._domainkey.{DOMAIN}." for selector in KEYS}
         if set(zone) != expected:
