@@ -1,0 +1,1 @@
+"""Our own case set: what the RFCs say of each kind of message, signed without dkimcore."""
