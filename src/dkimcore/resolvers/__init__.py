@@ -5,12 +5,19 @@ A resolver is total: failure is an answer, never an exception.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from dkimcore.protocol.keyrecord import TxtAnswer
 
-__all__ = ["AsyncTxtResolver", "TxtResolver"]
+__all__ = [
+    "AsyncTimedTxtResolver",
+    "AsyncTxtResolver",
+    "DeadlineTxtResolver",
+    "TimedAnswer",
+    "TimedTxtResolver",
+    "TxtResolver",
+]
 
 
 class TxtResolver(Protocol):
@@ -26,4 +33,50 @@ class AsyncTxtResolver(Protocol):
 
     async def lookup_txt(self, name: str) -> TxtAnswer:
         """Ask for the TXT records at an absolute name, A-labels with a final dot."""
+        ...
+
+
+@runtime_checkable
+class DeadlineTxtResolver(Protocol):
+    """A blocking resolver that gives up earlier when told to.
+
+    What has a budget for a whole message asks ``isinstance(resolver, DeadlineTxtResolver)``
+    and then passes what is left of it.  asyncio needs no such thing: it cancels.
+
+    Attributes:
+        takes_timeout: True; tells such a resolver from others when a program runs.
+    """
+
+    takes_timeout: bool
+
+    def lookup_txt(self, name: str, *, timeout: float | None = None) -> TxtAnswer:
+        """Ask for the TXT records at a name, for at most this many seconds."""
+        ...
+
+
+class TimedAnswer(NamedTuple):
+    """An answer and how long it may be kept.
+
+    Attributes:
+        answer: The answer.
+        ttl: Seconds; 0 when it must not be kept.
+    """
+
+    answer: TxtAnswer
+    ttl: float
+
+
+class TimedTxtResolver(Protocol):
+    """A blocking resolver whose answers can be cached."""
+
+    def lookup_txt_with_ttl(self, name: str, *, timeout: float | None = None) -> TimedAnswer:
+        """Ask for the TXT records at a name, for at most this many seconds."""
+        ...
+
+
+class AsyncTimedTxtResolver(Protocol):
+    """A resolver for asyncio whose answers can be cached."""
+
+    async def lookup_txt_with_ttl(self, name: str) -> TimedAnswer:
+        """Ask for the TXT records at a name."""
         ...
