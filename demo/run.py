@@ -16,15 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import dns.rdatatype
-import dns.zone
-from dns.rdtypes.ANY.TXT import TXT
-
 ROOT = Path(__file__).resolve().parent.parent
 # The name server is the one that the tests use, which are not installed.
 sys.path.insert(0, str(ROOT))
 
-from tests.servers.nsd import NsdServer  # noqa: E402
+from tests.servers.nsd import NsdServer, zone_records  # noqa: E402
 
 __all__ = ["Demo", "main"]
 
@@ -116,12 +112,7 @@ class Demo:
             options = ["--type", kind] if kind != "rsa" else []
             self.run("keygen", "-d", DOMAIN, "-s", selector, "-D", "keys", *options)
             text = (self.folder / "keys" / f"{selector}.txt").read_text("ascii")
-            parsed = dns.zone.from_text(
-                text, origin=f"{DOMAIN}.", relativize=False, check_origin=False
-            )
-            for name, _, record in parsed.iterate_rdatas(dns.rdatatype.TXT):
-                assert isinstance(record, TXT)
-                zone.setdefault(name.to_text(), []).append(b"".join(record.strings))
+            zone |= zone_records(text, origin=f"{DOMAIN}.")
         expected = {f"{selector}._domainkey.{DOMAIN}." for selector in KEYS}
         if set(zone) != expected:
             raise NotAsItMustBe(f"keygen wrote records for {sorted(zone)}")

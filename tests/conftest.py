@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.rfc_sections import SECTIONS
 from tests.servers import requires_server
 from tests.servers.nsd import NsdServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses an ``rfc`` mark that names a section which does not exist."""
+    for item in items:
+        for mark in item.iter_markers("rfc"):
+            document, section = mark.args
+            if section not in SECTIONS.get(document, ()):
+                raise pytest.UsageError(
+                    f"{item.nodeid}: RFC {document} section {section} is not in "
+                    "tests/data/rfc_sections.json"
+                )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -11,10 +11,7 @@ from pathlib import Path
 
 __all__ = ["SECTIONS"]
 
-SECTIONS: dict[str, frozenset[str]] = {
-    document: frozenset(sections)
-    for document, sections in json.loads(
-        Path(__file__).with_name("data").joinpath("rfc_sections.json").read_text("ascii")
-    ).items()
-}
-"""RFC number to section numbers; appendices begin with their letter."""
+SECTIONS: dict[str, dict[str, str]] = json.loads(
+    Path(__file__).with_name("data").joinpath("rfc_sections.json").read_text("ascii")
+)
+"""RFC number to section number to its title, which may be empty; appendices begin with A."""

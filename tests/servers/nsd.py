@@ -19,6 +19,9 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdatatype
+import dns.zone
+from dns.rdtypes.ANY.TXT import TXT
 
 from tests.servers import find_program
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["NsdServer", "free_port", "txt_rdata", "zone_text"]
+__all__ = ["NsdServer", "free_port", "txt_rdata", "zone_records", "zone_text"]
 
 HOST = "127.0.0.1"
 STARTUP = 10.0  # seconds; NSD answers within a tenth of one
@@ -95,6 +98,29 @@ def zone_text(zone: Mapping[str, Sequence[bytes]], cnames: Mapping[str, str]) ->
         lines += [f"{_absolute(owner)} IN TXT {txt_rdata(record)}" for record in records]
     lines += [f"{_absolute(owner)} IN CNAME {_absolute(to)}" for owner, to in cnames.items()]
     return "\n".join(lines) + "\n"
+
+
+def zone_records(text: str, *, origin: str = "example.com.") -> dict[str, list[bytes]]:
+    """Reads the TXT records of a zone file, as ``dkimcore keygen`` writes one per key.
+
+    Args:
+        text: The zone file; it needs neither a SOA nor a TTL.
+        origin: What names without a final dot are relative to.
+
+    Returns:
+        Owner name to records, as `NsdServer` takes them.
+
+    Raises:
+        dns.exception.DNSException: It is not a zone file.
+    """
+    zone = dns.zone.from_text(
+        f"$TTL 60\n{text}", origin=origin, relativize=False, check_origin=False
+    )
+    records: dict[str, list[bytes]] = {}
+    for name, _, record in zone.iterate_rdatas(dns.rdatatype.TXT):
+        assert isinstance(record, TXT)
+        records.setdefault(name.to_text(), []).append(b"".join(record.strings))
+    return records
 
 
 def _absolute(name: str) -> str:

@@ -7,7 +7,7 @@ import dns.query
 import dns.rdatatype
 import pytest
 
-from tests.servers.nsd import NsdServer, txt_rdata
+from tests.servers.nsd import NsdServer, txt_rdata, zone_records
 
 pytestmark = pytest.mark.server("nsd")
 
@@ -59,3 +59,8 @@ def test_a_zone_that_is_wrong_is_an_error_that_shows_the_log():
 def test_strings_are_split_at_255_octets_and_escaped():
     assert txt_rdata(b"a" * 256) == f'"{"a" * 255}" "a"'
     assert txt_rdata(b'"\\\x00;') == r'"\"\\\000;"'
+
+
+def test_records_are_read_from_the_file_that_is_made_with_a_key():
+    text = 's1._domainkey\tIN\tTXT\t( "v=DKIM1; k=rsa; "\n\t  "p=MIIB" )  ; ----- a comment\n'
+    assert zone_records(text) == {"s1._domainkey.example.com.": [b"v=DKIM1; k=rsa; p=MIIB"]}
