@@ -6,8 +6,6 @@ import os
 import shutil
 import subprocess
 
-import pytest
-
 __all__ = ["INSTALL", "available", "find_program", "requires_server", "servers_required"]
 
 INSTALL = {
@@ -52,6 +50,8 @@ def requires_server(name: str) -> None:
     Args:
         name: A key of `INSTALL`.
     """
+    import pytest  # here, because the demonstration uses this package without pytest
+
     package = INSTALL[name]
     if available(name):
         return
