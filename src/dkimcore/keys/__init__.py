@@ -56,10 +56,13 @@ class KeyContext:
         secret: From a secret's name, such as ``passphrase`` or ``pin``, to its value, or None
             where the operator gave none; never taken from the URI.
         timeout: Seconds, per remote call.
+        check_permissions: Refuse key files that other users can read or replace.  Containers
+            that mount keys with modes of their own need it off.
     """
 
     secret: Callable[[str], str | None] = field(default=_no_secret, repr=False)
     timeout: float = 5.0
+    check_permissions: bool = True
 
 
 KeyBackend = Callable[["KeyUri", KeyContext], SigningKey]

@@ -1,0 +1,89 @@
+"""What may leave a key backend: `KeyBackendError`, and no secret in it.
+
+A library behind a backend raises what it likes, and may quote the token that was refused
+or the key that did not parse.  Here its exceptions become ours, once.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import (
+    KeyBackendError,
+    KeyDenied,
+    KeyNotFound,
+    KeyUnavailable,
+    KeyUnusable,
+)
+
+if TYPE_CHECKING:
+    from dkimcore.keys import KeyContext
+
+__all__ = ["Containment"]
+
+_OURS = (KeyNotFound, KeyDenied, KeyUnusable, KeyUnavailable)
+# The errors of requests and urllib3 derive from OSError too.
+_FOREIGN: tuple[tuple[type[Exception], type[KeyBackendError]], ...] = (
+    (FileNotFoundError, KeyNotFound),
+    (PermissionError, KeyDenied),
+    (OSError, KeyUnavailable),
+)
+_MAX_TEXT = 300
+
+
+class Containment:
+    """Turns what a backend raises into a `KeyBackendError` without secrets.
+
+    Remembers which secrets were handed out, so as to find them again in an exception.
+
+    Args:
+        context: What the caller of the store gave.
+    """
+
+    __slots__ = ("_handed_out", "context")
+
+    def __init__(self, context: KeyContext) -> None:
+        self._handed_out: set[str] = set()
+        ask = context.secret
+
+        def secret(name: str) -> str | None:
+            value = ask(name)
+            if value:
+                self._handed_out.update((value, repr(value)[1:-1]))
+            return value
+
+        self.context = replace(context, secret=secret)
+
+    def holds_secret(self, exc: BaseException) -> bool:
+        """Whether a secret or a PEM private key shows in an exception or its chain."""
+        text = "".join(traceback.format_exception(exc))
+        return "PRIVATE KEY-----" in text or any(secret in text for secret in self._handed_out)
+
+    def contain(self, exc: Exception, *, uri: str) -> KeyBackendError:
+        """Return what to raise instead of an exception of a backend.
+
+        Args:
+            exc: What the backend raised.
+            uri: The key it was asked for.
+
+        Returns:
+            `exc` itself if it is one of ours, else one of ours with `exc` as its cause.
+            Where a secret shows, text and cause are left away.
+        """
+        if self.holds_secret(exc):
+            kind = next((ours for ours in _OURS if isinstance(exc, ours)), _kind(exc))
+            problem = f"the key backend failed with {type(exc).__name__}"
+            return kind(f"{problem}; its text is withheld, for a secret stands in it", uri=uri)
+        if isinstance(exc, KeyBackendError):
+            return exc
+        text = " ".join(str(exc).split())[:_MAX_TEXT]
+        problem = f"the key backend failed with {type(exc).__name__}"
+        error = _kind(exc)(f"{problem}: {text}" if text else problem, uri=uri)
+        error.__cause__ = exc
+        return error
+
+
+def _kind(exc: Exception) -> type[KeyBackendError]:
+    return next((kind for foreign, kind in _FOREIGN if isinstance(exc, foreign)), KeyBackendError)
