@@ -183,7 +183,12 @@ def _instances() -> Iterator[Case]:
             mutate=swap(b"v=1; ", b"v=1; n=x; "),
         )
     yield one(
-        "signature-refolded-simple", 57, FAIL, "", tags(c=b"simple"), mutate=swap(b"v=1; a", b"v=1;  a")
+        "signature-refolded-simple",
+        57,
+        FAIL,
+        "",
+        tags(c=b"simple"),
+        mutate=swap(b"v=1; a", b"v=1;  a"),
     )
     yield one("signature-refolded-relaxed", 57, PASS, "", mutate=swap(b"v=1; a", b"v=1; \t a"))
     for way in (b"simple", b"relaxed"):
