@@ -60,7 +60,7 @@ class KeyBackends:
     def _find(self) -> dict[str, dict[str, EntryPoint]]:
         if self._claims is None:
             # Takes 20 ms, and who only verifies has no use for it.
-            from importlib.metadata import EntryPoint, entry_points  # noqa: PLC0415
+            from importlib.metadata import EntryPoint, entry_points
 
             claims: dict[str, dict[str, EntryPoint]] = {}
             for entry in entry_points(group=_GROUP):
