@@ -7,6 +7,7 @@ OpenSSL's; sizes are bounded before any is done (RFC 6376 section 8.13).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -117,16 +118,16 @@ class PublicKey:
         RSA: RSASSA-PKCS1-v1_5 over the hash.  Ed25519: PureEdDSA with the hash as the
         message (RFC 8463 section 3).  A key of another type never fits.
         """
+        if self.key_type is not algorithm.key_type:
+            return False
         try:
-            if isinstance(self._key, RSAPublicKey):
-                if algorithm.key_type is not KeyType.RSA:
-                    return False
+            # key_type says which it is; isinstance on these abstract classes costs a microsecond
+            if self.key_type is KeyType.RSA:
                 prehashed = _PREHASHED[algorithm.hash_algorithm]
-                self._key.verify(signature_data, header_hash, _PADDING, prehashed)
+                rsa_key = cast("RSAPublicKey", self._key)
+                rsa_key.verify(signature_data, header_hash, _PADDING, prehashed)
             else:
-                if algorithm.key_type is not KeyType.ED25519:
-                    return False
-                self._key.verify(signature_data, header_hash)
+                cast("Ed25519PublicKey", self._key).verify(signature_data, header_hash)
         except (InvalidSignature, ValueError, UnsupportedAlgorithm, InternalError):
             # Besides a mismatch: a key that OpenSSL refuses, SHA-1 switched off by the system.
             return False

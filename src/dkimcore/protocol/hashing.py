@@ -42,7 +42,7 @@ class BodyHash:
         hash_algorithm: HashAlgorithm,
         length: int | None = None,
     ) -> None:
-        self._hash = _CONSTRUCTORS[hash_algorithm](usedforsecurity=True)
+        self._hash = _CONSTRUCTORS[hash_algorithm]()
         self._left = length
         self.total = 0
         self._canonicalizer = BodyCanonicalizer(canonicalization, self._take)
@@ -74,23 +74,21 @@ def select_fields(
 
     Args:
         header: The message's header.
-        names: ``h=``, in any case.
+        names: ``h=`` in lower case.
         own_position: Where the signature itself stands; it never covers itself (section 3.7).
 
     Returns:
         Positions in the header, in the order of ``h=``.
     """
-    taken: dict[bytes, int] = {}
+    left: dict[bytes, list[int]] = {}
     selected = []
-    for written in names:
-        name = written.lower()
-        positions = header.positions(name)
-        index = taken.get(name, len(positions)) - 1
-        if index >= 0 and positions[index] == own_position:
-            index -= 1
-        if index >= 0:
-            selected.append(positions[index])
-        taken[name] = max(index, 0)
+    for name in names:
+        instances = left.get(name)
+        if instances is None:
+            instances = [place for place in header.positions(name) if place != own_position]
+            left[name] = instances
+        if instances:
+            selected.append(instances.pop())
     return selected
 
 
@@ -111,7 +109,8 @@ def header_hash(
         canonicalization: The header's half of c=.
         hash_algorithm: The hash of a=.
     """
-    canonical = [header.canonical(position, canonicalization) for position in positions]
+    fields = header.canonical(canonicalization)
+    canonical = [fields[position] for position in positions]
     canonical.append(own_field)
     # Every field but the last ends in CRLF.
     return _CONSTRUCTORS[hash_algorithm](b"\r\n".join(canonical)).digest()

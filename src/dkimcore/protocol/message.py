@@ -8,9 +8,13 @@ that no name selects.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
+from dkimcore.protocol.canonical import Canonicalization
+from dkimcore.protocol.relax import reduce_white_space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Header", "HeaderField", "MessageReader", "to_crlf"]
 
@@ -58,57 +62,65 @@ class Header:
     Args:
         octets: The section without the empty line that ends it; with or without the CRLF
             that ends its last field.
+
+    Attributes:
+        octets: The section without that last CRLF.
+        has_bare_cr_or_lf: Whether it holds a CR or LF that is not part of a CRLF.  Software
+            that takes one for a line end sees other header fields than this library does
+            (RFC 6376 section 8.15 is about such disagreement).
     """
 
-    __slots__ = ("_fields", "_index", "_relaxed", "octets")
+    __slots__ = ("_index", "_raw", "_relaxed", "has_bare_cr_or_lf", "octets")
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets.removesuffix(b"\r\n")
-        self._fields: list[bytes] = _FIELD_BORDER.split(self.octets) if self.octets else []
-        self._relaxed: dict[int, bytes] = {}
+        self._raw: list[bytes] | None = None
+        self._relaxed: list[bytes] = []
         self._index: dict[bytes, list[int]] = {}
-        for position, raw in enumerate(self._fields):
-            name, colon, _ = raw.partition(b":")
-            if colon:
-                self._index.setdefault(name.rstrip(b" \t").lower(), []).append(position)
+        # All fields at once (section 3.4.2): unfold, reduce, and then divide.
+        text = self.octets.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+        text = reduce_white_space(text)
+        fields = text.rstrip(b" ").split(b"\r\n") if text else []
+        borders = max(len(fields) - 1, 0)
+        self.has_bare_cr_or_lf = text.count(b"\r") != borders or text.count(b"\n") != borders
+        for position, field in enumerate(fields):
+            name, colon, value = field.partition(b":")
+            if not colon:
+                self._relaxed.append(field)
+                continue
+            name = name.rstrip(b" ").lower()
+            self._relaxed.append(b"%b:%b" % (name, value.lstrip(b" ")))
+            positions = self._index.get(name)
+            if positions is None:
+                self._index[name] = [position]
+            else:
+                positions.append(position)
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len(self._relaxed)
 
     def __getitem__(self, position: int) -> HeaderField:
-        return HeaderField(self._fields[position])
+        return HeaderField(self.canonical(Canonicalization.SIMPLE)[position])
 
-    def positions(self, name: bytes) -> list[int]:
-        """Where the fields of a name stand, from the top; not to be changed.
+    def positions(self, name: bytes) -> Sequence[int]:
+        """Where the fields of a name stand, from the top.
 
         Args:
             name: The field name in lower case.
         """
-        return self._index.get(name, [])
+        return self._index.get(name, ())
 
-    def names(self) -> tuple[bytes, ...]:
+    def names(self) -> Iterable[bytes]:
         """The distinct field names in lower case, in order of first appearance."""
-        return tuple(self._index)
+        return self._index
 
-    def canonical(self, position: int, canonicalization: Canonicalization) -> bytes:
-        """A field in canonical form without a final CRLF; made once for all signatures."""
-        if canonicalization is Canonicalization.SIMPLE:
-            return self._fields[position]
-        field = self._relaxed.get(position)
-        if field is None:
-            field = canonicalize_field(self._fields[position], canonicalization)
-            self._relaxed[position] = field
-        return field
-
-    @property
-    def has_bare_cr_or_lf(self) -> bool:
-        """Whether the section holds a CR or LF that is not part of a CRLF.
-
-        Software that takes one for a line end sees other header fields than this library
-        does (RFC 6376 section 8.15 is about such disagreement).
-        """
-        pairs = self.octets.count(b"\r\n")
-        return self.octets.count(b"\n") != pairs or self.octets.count(b"\r") != pairs
+    def canonical(self, canonicalization: Canonicalization) -> Sequence[bytes]:
+        """All fields in canonical form, without their final CRLF (RFC 6376 section 3.4)."""
+        if canonicalization is Canonicalization.RELAXED:
+            return self._relaxed
+        if self._raw is None:
+            self._raw = _FIELD_BORDER.split(self.octets) if self.octets else []
+        return self._raw
 
 
 class MessageReader:
@@ -137,6 +149,11 @@ class MessageReader:
             return b""
         if self.header is not None:
             return chunk
+        if not self._buffer:  # most headers arrive whole
+            end = chunk.find(b"\r\n\r\n")
+            if 0 <= end <= self._max and not chunk.startswith(b"\r\n"):
+                self.header = Header(chunk[:end])
+                return chunk[end + 4 :]
         # The empty line may be divided between chunks: look three octets back, no further.
         start = max(0, len(self._buffer) - 3)
         self._buffer += chunk

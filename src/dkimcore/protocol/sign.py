@@ -7,6 +7,7 @@ requests share one pass over the body.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -140,9 +141,12 @@ class Signing:
         if self._finished:
             raise StateError("feed() after finish()")
         octets = self._last + chunk if self._last else chunk
-        self._last = octets[-1:] if octets.endswith(b"\r") else b""
-        pairs = octets.count(b"\r\n")
-        if octets.count(b"\n") != pairs or octets.count(b"\r") - len(self._last) != pairs:
+        self._last = b"\r" if octets.endswith(b"\r") else b""
+        # Each CR stands before a LF; then there are no other LFs if they come in pairs.  Three
+        # calls of `count` say the same and take twice the time.
+        line_ends = octets.translate(None, _ALL_BUT_CR_AND_LF)
+        pairs = len(line_ends) // 2
+        if _CR_ALONE.search(octets) or line_ends != b"\r\n" * pairs + self._last:
             raise MessageError(_BARE % "body")
         for body_hash in self._body_hashes.values():
             body_hash.feed(chunk)
@@ -211,6 +215,9 @@ class Signing:
             for field in fields
         )
 
+
+_CR_ALONE = re.compile(rb"\r[^\n]")
+_ALL_BUT_CR_AND_LF = bytes(octet for octet in range(256) if octet not in b"\r\n")
 
 _BARE = (
     "the %s holds a CR or LF that is not part of a CRLF; convert line ends to CRLF before "

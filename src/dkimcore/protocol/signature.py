@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dkimcore.errors import SettingsError
 from dkimcore.protocol.algorithm import Algorithm
@@ -65,7 +66,7 @@ class Signature:
         algorithm: ``a=``.
         domain: ``d=``, the SDID.
         selector: ``s=``.
-        signed_fields: ``h=``, as written, in order.
+        signed_fields: ``h=`` in lower case, in order.
         body_hash: ``bh=``, decoded.
         signature_data: ``b=``, decoded; empty before signing.
         header_canonicalization: The first half of ``c=``.
@@ -106,7 +107,8 @@ class Signature:
         """Parse the body of a DKIM-Signature field (RFC 6376 section 6.1.1).
 
         Args:
-            value: What stands behind the field's colon, folds included.
+            value: What stands behind the field's colon, as it is or in relaxed form: the
+                meaning of each tag is the same.
 
         Raises:
             Unusable: The signature is to be ignored; the cause says why.
@@ -153,32 +155,40 @@ class Signature:
         """Print the DKIM-Signature field, folded, without a final CRLF.
 
         With empty signature data the field ends in ``b=``: the form that is hashed.
-        The order of tags is v a c d s t x i l bh z h b.
+        The order of tags is v a c d s i t x l bh h z b.
         """
-        header, body = self.header_canonicalization, self.body_canonicalization
-        tags = [
-            b"v=1;",
-            b"a=%b;" % self.algorithm.encode(),
-            b"c=%b/%b;" % (header.encode(), body.encode()),
+        lines = [
+            b"DKIM-Signature: v=1; a=%b; c=%b/%b;"
+            % (
+                self.algorithm.encode(),
+                self.header_canonicalization.encode(),
+                self.body_canonicalization.encode(),
+            ),
             b"d=%b;" % self.domain.text.encode(),
             b"s=%b;" % self.selector.text.encode(),
         ]
-        if self.timestamp is not None:
-            tags.append(b"t=%d;" % self.timestamp)
-        if self.expiration is not None:
-            tags.append(b"x=%d;" % self.expiration)
+        if len(lines[1]) + len(lines[2]) < _LINE - 2:
+            lines[1:] = [b" ".join(lines[1:])]
         if self.auid is not None:
             local_part = encode_quoted_printable(self.auid.local_part)
-            tags.append(b"i=%b@%b;" % (local_part, self.auid.domain.text.encode()))
-        if self.body_length is not None:
-            tags.append(b"l=%d;" % self.body_length)
-        tags.append(b"bh=%b;" % binascii.b2a_base64(self.body_hash, newline=False))
-        lines = _fill(b"DKIM-Signature:", tags, b" ")
+            lines.append(b"i=%b@%b;" % (local_part, self.auid.domain.text.encode()))
+        numbers = [
+            b"%b=%d;" % (name, number)
+            for name, number in (
+                (b"t", self.timestamp),
+                (b"x", self.expiration),
+                (b"l", self.body_length),
+            )
+            if number is not None
+        ]
+        if numbers:
+            lines.append(b" ".join(numbers))
+        lines.append(b"bh=%b;" % binascii.b2a_base64(self.body_hash, newline=False))
+        lines.append(_print_signed_fields(self.signed_fields))
         if self.copied_fields is not None:
             lines += _QP_PIECES.findall(b"z=%b;" % self.copied_fields)
-        words = (b"h=" + b": ".join(self.signed_fields) + b";").split(b" ")
-        lines += _fill(b"", words, b"")
-        return append_signature_data(b"\r\n\t".join([*lines, b"b="]), self.signature_data)
+        lines.append(b"b=")
+        return append_signature_data(b"\r\n\t".join(lines), self.signature_data)
 
 
 def append_signature_data(unsigned_field: bytes, signature_data: bytes) -> bytes:
@@ -188,20 +198,19 @@ def append_signature_data(unsigned_field: bytes, signature_data: bytes) -> bytes
     return unsigned_field + b"\r\n\t ".join(pieces)
 
 
-def _fill(first: bytes, words: list[bytes], between: bytes) -> list[bytes]:
-    """Fill lines with words; a fold stands only between words, where FWS is allowed."""
+# A site's messages name the same fields over and over.
+@lru_cache(maxsize=256)
+def _print_signed_fields(names: tuple[bytes, ...]) -> bytes:
+    """Print ``h=``, folded where FWS is allowed: after a colon."""
     lines: list[bytes] = []
-    line = first
-    for word in words:
-        if not line:
-            line = word
-        elif len(line) + len(between) + len(word) < _LINE - 1:  # a TAB stands in front
-            line += between + word
+    line = b"h=" + names[0]
+    for name in names[1:]:
+        if len(line) + len(name) < _LINE - 4:  # TAB, SP, ":" and ":" or ";" are to be added
+            line += b":" + name
         else:
-            lines.append(line)
-            line = word
-    lines.append(line)
-    return lines
+            lines.append(line + b":")
+            line = name
+    return b"\r\n\t ".join([*lines, line + b";"])
 
 
 def _domain(value: bytes) -> DomainName:
@@ -272,7 +281,7 @@ def _check_query_methods(tags: dict[bytes, bytes]) -> None:
 def _signed_fields(value: bytes) -> tuple[bytes, ...]:
     if not _SIGNED_FIELDS.fullmatch(value):
         raise Unusable(_SYNTAX, "h= is empty or holds what is not a field name")
-    names = tuple(remove_white_space(value).split(b":"))
-    if b"from" not in remove_white_space(value).lower().split(b":"):
+    names = remove_white_space(value).lower().split(b":")
+    if b"from" not in names:
         raise Unusable(Cause.FROM_NOT_SIGNED, "h= does not name From")
-    return names
+    return tuple(names)

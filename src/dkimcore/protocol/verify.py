@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import StateError
 from dkimcore.protocol.algorithm import KeyType
+from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.hashing import BodyHash, header_hash, select_fields
 from dkimcore.protocol.keyrecord import KeyRecord, TxtStatus
 from dkimcore.protocol.policy import VerifyPolicy
@@ -40,6 +41,7 @@ class _Candidate:
 
     position: int
     field_position: int
+    key_query: str = ""
     signature: Signature | None = None
     positions: list[int] | None = None
     unsigned_fields: tuple[str, ...] = ()
@@ -123,7 +125,8 @@ class Verification:
         queries: dict[str, None] = {}
         for candidate in self._candidates:
             if candidate.cause is None and candidate.signature is not None:
-                queries[candidate.signature.key_query] = None
+                candidate.key_query = candidate.signature.key_query
+                queries[candidate.key_query] = None
                 candidate.body_hash = self._shared_body_hash(candidate.signature)
         self.queries = tuple(queries)
         self._wanted = self._wanted_body_hashes()
@@ -136,13 +139,13 @@ class Verification:
                     Cause.MESSAGE_SYNTAX_ERROR, "the header section holds a bare CR or LF"
                 )
                 continue
-            raw = self._header[candidate.field_position].raw
-            if len(raw) > self._policy.limits.signature_octets:
-                limit = self._policy.limits.signature_octets
+            field = self._header.canonical(Canonicalization.RELAXED)[candidate.field_position]
+            limit = self._policy.limits.signature_octets
+            if len(field) > limit:
                 candidate.conclude(Cause.LIMIT_EXCEEDED, f"the field has over {limit} octets")
                 continue
             try:
-                candidate.signature = Signature.parse(raw.partition(b":")[2])
+                candidate.signature = Signature.parse(field.partition(b":")[2])
             except Unusable as unusable:
                 candidate.conclude(unusable.cause, unusable.detail)
                 continue
@@ -153,20 +156,19 @@ class Verification:
             limit = self._policy.limits.signed_fields
             candidate.conclude(Cause.LIMIT_EXCEEDED, f"h= has over {limit} names")
             return
-        names = [name.lower() for name in signature.signed_fields]
-        candidate.positions = select_fields(
-            self._header, names, own_position=candidate.field_position
-        )
+        names = signature.signed_fields
+        header = self._header
+        candidate.positions = select_fields(header, names, own_position=candidate.field_position)
         candidate.unsigned_fields = tuple(
             name.decode("ascii")
             for name in _SEEN
-            if len(self._header.positions(name)) > names.count(name) > 0
+            if (instances := len(header.positions(name))) > 1 and instances > names.count(name)
         )
-        refusal = self._refusal(signature, names)
+        refusal = self._refusal(signature)
         if refusal is not None:
             candidate.conclude(*refusal)
 
-    def _refusal(self, signature: Signature, names: list[bytes]) -> tuple[Cause, str] | None:
+    def _refusal(self, signature: Signature) -> tuple[Cause, str] | None:
         policy = self._policy
         if signature.algorithm.is_historic and not policy.allow_historic:
             return Cause.HISTORIC_ALGORITHM, f"{signature.algorithm} is not verified (RFC 8301)"
@@ -179,8 +181,8 @@ class Verification:
         if signature.body_length is not None and not policy.allow_body_length:
             return Cause.UNSIGNED_CONTENT, "l= leaves what follows in the body unsigned"
         for required in sorted(policy.must_be_signed):
-            name = required.encode("utf-8")
-            if len(self._header.positions(name)) > names.count(name):
+            name = required.encode()
+            if len(self._header.positions(name)) > signature.signed_fields.count(name):
                 return Cause.UNACCEPTABLE_SIGNATURE, f"a {required} field is not signed"
         return None
 
@@ -197,7 +199,7 @@ class Verification:
             signature = candidate.signature
             if candidate.cause is not None or candidate.answered or signature is None:
                 continue
-            if signature.key_query == name:
+            if candidate.key_query == name:
                 candidate.answered = True
                 candidate.authentic = answer.authentic
                 self._try_records(candidate, signature, answer)
@@ -208,7 +210,7 @@ class Verification:
             candidate.conclude(Cause.KEY_UNAVAILABLE, answer.detail or "the key query failed")
             return
         if answer.status is TxtStatus.NO_RECORD or not answer.records:
-            candidate.conclude(Cause.NO_KEY, f"no TXT record at {signature.key_query}")
+            candidate.conclude(Cause.NO_KEY, f"no TXT record at {candidate.key_query}")
             return
         try:
             records = self._parse_records(answer)
@@ -266,7 +268,7 @@ class Verification:
 
     def _header_hash(self, candidate: _Candidate, signature: Signature) -> bytes:
         canonicalization = signature.header_canonicalization
-        own_field = self._header.canonical(candidate.field_position, canonicalization)
+        own_field = self._header.canonical(canonicalization)[candidate.field_position]
         name, colon, value = own_field.partition(b":")
         return header_hash(
             self._header,
