@@ -37,6 +37,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # or fields of named tuples would be described twice
 
 
 def resolve_short_name(
@@ -64,6 +65,18 @@ def resolve_short_name(
     )
 
 
+def skip_unexplained(
+    app: Sphinx,
+    what: str,
+    name: str,
+    thing: object,
+    skip: bool,  # noqa: FBT001 - Sphinx calls it so
+    options: object,
+) -> bool | None:
+    """Leaves out the text that Python itself makes for each field of a named tuple."""
+    return True if (getattr(thing, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def generate(app: Sphinx) -> None:
     """Writes the pages that are made from the tests and from the code."""
     conformance.main([str(GENERATED / "conformance.md")])
@@ -73,5 +86,6 @@ def generate(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connects the above."""
     app.connect("builder-inited", generate)
+    app.connect("autodoc-skip-member", skip_unexplained)
     app.connect("missing-reference", resolve_short_name)
     return {"parallel_read_safe": True}

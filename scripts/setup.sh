@@ -113,8 +113,8 @@ make_environment() {
         "$python" -m venv --clear "$venv"
     fi
     say "installing dkimcore[$extras] into $venv"
-    # Pip's own start-up check for a newer pip would be noise here.
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    # Without noise: no check for a newer pip, and Debian's pip would warn of dkimpy's setup.py.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
         --constraint constraints.txt --editable ".[$extras]"
     digest >"$venv/.dkimcore-$purpose"
 }
