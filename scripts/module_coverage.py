@@ -48,10 +48,12 @@ def measure(module: str) -> Measurement:
     if not (ROOT / test).exists():
         return Measurement(module=module, percent=0.0, problem=f"{test} does not exist")
     with tempfile.TemporaryDirectory() as folder:
+        # The project's configuration traces the whole package, which only costs time here.
         data, report = Path(folder, "data"), Path(folder, "report.json")
         tests = run(
             [
-                *("coverage", "run", "--branch", f"--data-file={data}", f"--include={source}"),
+                *("coverage", "run", "--rcfile=", "--branch"),
+                *(f"--data-file={data}", f"--include={source}"),
                 *("-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", str(test)),
             ]
         )
