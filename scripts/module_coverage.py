@@ -48,12 +48,13 @@ def measure(module: str) -> Measurement:
     if not (ROOT / test).exists():
         return Measurement(module=module, percent=0.0, problem=f"{test} does not exist")
     with tempfile.TemporaryDirectory() as folder:
-        # The project's configuration traces the whole package, which only costs time here.
+        # The project's own configuration traces the whole package, which only costs time here.
+        settings = Path(folder, "settings")
+        settings.write_text(f"[run]\nbranch = true\nrelative_files = true\ninclude = {source}\n")
         data, report = Path(folder, "data"), Path(folder, "report.json")
         tests = run(
             [
-                *("coverage", "run", "--rcfile=", "--branch"),
-                *(f"--data-file={data}", f"--include={source}"),
+                *("coverage", "run", f"--rcfile={settings}", f"--data-file={data}"),
                 *("-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", str(test)),
             ]
         )
