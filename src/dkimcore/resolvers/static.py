@@ -47,9 +47,7 @@ class StaticResolver:
             self._answers[fold_name(name)] = _answer(record)
 
     @classmethod
-    def from_file(
-        cls, path: str | os.PathLike[str], *, origin: str | None = None
-    ) -> Self:
+    def from_file(cls, path: str | os.PathLike[str], *, origin: str | None = None) -> Self:
         """Read the records from a file.
 
         Args:

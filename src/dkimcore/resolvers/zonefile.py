@@ -99,7 +99,8 @@ def _lines(text: str, file: str) -> Iterator[_Owned]:
         content = line.rstrip("\r")
         if not content.strip(" \t") or content.startswith("#"):
             continue
-        owner, *record = content.strip(" \t").split(None, 1)
+        # Not by split(None), which takes VT, FF and NBSP for white space.
+        owner, *record = re.split(r"[ \t]+", content.strip(" \t"), maxsplit=1)
         if not record:
             raise ConfigError(
                 "a name without a record: write 'name record'", file=file, line=number
