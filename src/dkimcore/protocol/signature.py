@@ -48,8 +48,8 @@ _SIGNED_FIELDS = re.compile(
 )
 _DIGITS = re.compile(rb"[0-9]++")
 
-# Where z= may be folded: anywhere but inside a hex-octet (section 2.11).
-_QP_PIECES = re.compile(rb"(?:=[0-9A-F]{2}|.){1,70}", re.DOTALL)
+# Where z= may be folded: anywhere but inside a hex-octet (section 2.11) or a UTF-8 character.
+_QP_PIECES = re.compile(rb"(?:=[0-9A-F]{2}|.[\x80-\xbf]*+){1,70}", re.DOTALL)
 
 # RFC 6376 section 3.5: x= and t= of over 12 digits may be taken as infinite.
 INFINITE = 10**12
@@ -195,7 +195,7 @@ def append_signature_data(unsigned_field: bytes, signature_data: bytes) -> bytes
     """Complete a field that ends in ``b=``; what was hashed stays as it is."""
     data = binascii.b2a_base64(signature_data, newline=False)
     pieces = [data[start : start + 70] for start in range(0, len(data), 70)]
-    return unsigned_field + b"\r\n\t ".join(pieces)
+    return unsigned_field + b"\r\n\t".join(pieces)
 
 
 # A site's messages name the same fields over and over.
@@ -210,7 +210,7 @@ def _print_signed_fields(names: tuple[bytes, ...]) -> bytes:
         else:
             lines.append(line + b":")
             line = name
-    return b"\r\n\t ".join([*lines, line + b";"])
+    return b"\r\n\t".join([*lines, line + b";"])
 
 
 def _domain(value: bytes) -> DomainName:
