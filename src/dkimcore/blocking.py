@@ -10,6 +10,7 @@ from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
 from dkimcore.protocol.sign import Signing
 from dkimcore.protocol.verify import Verification
+from dkimcore.resolvers import DeadlineTxtResolver
 from dkimcore.source import chunks
 
 if TYPE_CHECKING:
@@ -127,12 +128,17 @@ def _read_header(source: Iterator[bytes], limits: Limits) -> tuple[Header, bool,
 
 def _ask(verification: Verification, resolver: TxtResolver, timeout: float) -> None:
     deadline = time.monotonic() + timeout
+    # A resolver that takes no timeout bounds its queries itself, and the last one may overrun.
+    bounded = resolver if isinstance(resolver, DeadlineTxtResolver) else None
     for name in verification.queries:
-        if time.monotonic() < deadline:
-            answer = resolver.lookup_txt(name)
-        else:
+        left = deadline - time.monotonic()
+        if left <= 0:
             detail = f"the key queries of this message took over {timeout:g} seconds"
             answer = TxtAnswer(TxtStatus.FAILED, detail=detail)
+        elif bounded is not None:
+            answer = bounded.lookup_txt(name, timeout=left)
+        else:
+            answer = resolver.lookup_txt(name)
         verification.answer(name, answer)
 
 

@@ -65,7 +65,7 @@ class BodyHash:
 
 
 def select_fields(
-    header: Header, names: Iterable[bytes], *, own_position: int | None = None
+    header: Header, names: Iterable[bytes], *, own_position: int = -1
 ) -> list[int]:
     """Select the signed fields (RFC 6376 section 5.4.2).
 
@@ -85,8 +85,9 @@ def select_fields(
     for name in names:
         instances = left.get(name)
         if instances is None:
-            instances = [place for place in header.positions(name) if place != own_position]
-            left[name] = instances
+            left[name] = instances = list(header.positions(name))
+            if own_position in instances:
+                instances.remove(own_position)
         if instances:
             selected.append(instances.pop())
     return selected

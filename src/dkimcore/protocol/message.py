@@ -78,7 +78,7 @@ class Header:
         self._relaxed: list[bytes] = []
         self._index: dict[bytes, list[int]] = {}
         # All fields at once (section 3.4.2): unfold, reduce, and then divide.
-        text = self.octets.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+        text = self.octets.replace(b"\t", b" ").replace(b"\r\n ", b" ")
         text = reduce_white_space(text)
         fields = text.rstrip(b" ").split(b"\r\n") if text else []
         borders = max(len(fields) - 1, 0)

@@ -91,8 +91,8 @@ def without_value(octets: bytes, name: bytes) -> bytes:
         The tag-list with nothing between that tag's "=" and the next ";".
     """
     specs = octets.split(b";")
-    for position, spec in enumerate(specs):
-        found, equals, _ = spec.partition(b"=")
+    for position in reversed(range(len(specs))):  # b= is the last tag of most signatures
+        found, equals, _ = specs[position].partition(b"=")
         if found.strip(_FWS) == name:
             specs[position] = found + equals
             break
