@@ -10,7 +10,7 @@ import threading
 import traceback
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -124,7 +124,9 @@ def check_key_backend(
         try:
             step()
         except BackendFault as exc:
-            raise BackendFault(f"{check.uri.scheme}: {name}: {exc}") from exc.__cause__
+            raise BackendFault(f"{check.uri.scheme}: {name}: {exc}") from check.quotable(
+                exc.__cause__
+            )
         names.append(name)
     return tuple(names)
 
@@ -170,13 +172,13 @@ class _BackendCheck:
         try:
             return self._open_key(self.uri, self._context)
         except Exception as exc:
-            self._fail("the key could not be opened", exc)
+            raise self._fault("the key could not be opened", exc) from exc
 
     def _key_pair(self) -> None:
         try:
             check_key(self._key, uri=str(self.uri))
         except Exception as exc:
-            self._fail("the key is unfit to sign", exc)
+            raise self._fault("the key is unfit to sign", exc) from exc
 
     def _deterministic(self) -> None:
         again = self._open()
@@ -196,7 +198,7 @@ class _BackendCheck:
                 self._saw(exc)
             except Exception as exc:
                 problem = f"a digest of {length} octets raises {type(exc).__name__}"
-                self._fail(f"{problem} and not KeyBackendError", exc)
+                raise self._fault(f"{problem} and not KeyBackendError", exc) from exc
             else:
                 raise BackendFault(f"a digest of {length} octets is signed; 32 are needed")
 
@@ -231,7 +233,7 @@ class _BackendCheck:
             self._saw(exc)
         except Exception as exc:
             problem = f"a key that does not exist raises {type(exc).__name__}"
-            self._fail(f"{problem} and not KeyNotFound", exc)
+            raise self._fault(f"{problem} and not KeyNotFound", exc) from exc
         else:
             raise BackendFault("a key that does not exist is opened")
 
@@ -243,7 +245,7 @@ class _BackendCheck:
             self._saw(exc)
         except Exception as exc:
             problem = f"a wrong secret raises {type(exc).__name__}"
-            self._fail(f"{problem} and not DkimError", exc)
+            raise self._fault(f"{problem} and not DkimError", exc) from exc
 
     def _no_secrets(self) -> None:
         self._seen += [repr(self._key), str(self._key)]
@@ -255,7 +257,7 @@ class _BackendCheck:
         try:
             return key.sign_digest(digest)
         except Exception as exc:
-            self._fail("signing a digest of 32 octets failed", exc)
+            raise self._fault("signing a digest of 32 octets failed", exc) from exc
 
     def _leaks(self, text: str) -> bool:
         return "PRIVATE KEY-----" in text or any(secret in text for secret in self._secrets)
@@ -263,10 +265,13 @@ class _BackendCheck:
     def _saw(self, exc: BaseException) -> None:
         self._seen.append("".join(traceback.format_exception(exc)))
 
-    def _fail(self, problem: str, exc: Exception) -> NoReturn:
-        """Raise a fault that quotes an exception, unless a secret shows in that."""
-        if self._leaks("".join(traceback.format_exception(exc))):
-            raise BackendFault(
-                f"{problem}: {type(exc).__name__}, and a secret shows in it"
-            ) from None
-        raise BackendFault(f"{problem}: {type(exc).__name__}: {exc}") from exc
+    def _fault(self, problem: str, exc: Exception) -> BackendFault:
+        """Make a fault that quotes an exception, unless a secret shows in that."""
+        text = "a secret shows in its text" if self.quotable(exc) is None else str(exc)
+        return BackendFault(f"{problem}: {type(exc).__name__}: {text}")
+
+    def quotable(self, exc: BaseException | None) -> BaseException | None:
+        """Return the exception if it may be shown."""
+        if exc is None or self._leaks("".join(traceback.format_exception(exc))):
+            return None
+        return exc

@@ -54,20 +54,21 @@ def read_private_file(path: str, *, uri: str, check_permissions: bool = True) ->
         descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError as exc:
         _explain(exc, real, uri)
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeyUnusable(f"{real} is not a regular file", uri=uri)
         if status.st_size > MAX_FILE_OCTETS:
             raise KeyUnusable(f"{real} has more than {MAX_FILE_OCTETS} octets", uri=uri)
-        if check_permissions:
-            problem = _danger(real, status)
-            if problem:
-                raise KeyDenied(problem, uri=uri)
-        try:
+        problem = _danger(real, status) if check_permissions else None
+        if problem:
+            raise KeyDenied(problem, uri=uri)
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_FILE_OCTETS)
-        except OSError as exc:
-            _explain(exc, real, uri)
+    except OSError as exc:
+        _explain(exc, real, uri)
+    finally:
+        os.close(descriptor)
 
 
 def _explain(exc: OSError, real: str, uri: str) -> NoReturn:
@@ -88,7 +89,7 @@ def _explain(exc: OSError, real: str, uri: str) -> NoReturn:
 def _closed_component(real: str) -> str:
     us = _user_name(os.geteuid())
     for part in _components(real):
-        if os.path.isdir(part) and not os.access(part, os.X_OK):
+        if os.path.isdir(part) and not os.access(part, os.X_OK, effective_ids=True):
             return (
                 f"{_described(part, os.stat(part))} does not let the user {us} in; give it to "
                 f"a group of that user and run: chmod g+x {shlex.quote(part)}"
