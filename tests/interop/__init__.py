@@ -1,0 +1,1 @@
+"""Agreement with other implementations of DKIM."""

@@ -1,0 +1,1 @@
+"""Thin drivers for other implementations: each signs and verifies lists of messages."""
