@@ -64,9 +64,7 @@ class BodyHash:
         self._hash.update(octets)
 
 
-def select_fields(
-    header: Header, names: Iterable[bytes], *, own_position: int = -1
-) -> list[int]:
+def select_fields(header: Header, names: Iterable[bytes], *, own_position: int = -1) -> list[int]:
     """Select the signed fields (RFC 6376 section 5.4.2).
 
     Of each name the instances are taken from the bottom of the header upwards, each once;

@@ -17,7 +17,7 @@ from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
 from dkimcore.protocol.hashing import BodyHash, header_hash, select_fields
 from dkimcore.protocol.message import HeaderField
 from dkimcore.protocol.policy import SigningProfile
-from dkimcore.protocol.signature import Signature, append_signature_data
+from dkimcore.protocol.signature import Signature, append_signature_data, is_queryable
 from dkimcore.protocol.taglist import encode_quoted_printable
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class SignatureRequest:
     def __post_init__(self) -> None:
         if self.algorithm.is_historic:
             raise MessageError(f"{self.algorithm} must not be used to sign (RFC 8301 section 3.1)")
+        if not is_queryable(self.domain, self.selector):
+            raise MessageError(
+                f"the name {self.selector}._domainkey.{self.domain} is longer than the DNS can "
+                "hold; use a shorter selector"
+            )
         if self.auid is not None and not self.auid.domain.is_within(self.domain):
             raise MessageError(
                 f"the AUID {self.auid} is not within the signing domain {self.domain}; "

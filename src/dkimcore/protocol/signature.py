@@ -23,7 +23,7 @@ from dkimcore.protocol.taglist import (
     remove_white_space,
 )
 
-__all__ = ["Signature", "append_signature_data"]
+__all__ = ["Signature", "append_signature_data", "is_queryable"]
 
 _SYNTAX = Cause.SIGNATURE_SYNTAX_ERROR
 
@@ -100,7 +100,7 @@ class Signature:
     @property
     def key_query(self) -> str:
         """The name at which the key record stands, absolute (section 3.6.2.1)."""
-        return f"{self.selector.ascii}._domainkey.{self.domain.ascii}."
+        return _query_name(self.domain, self.selector)
 
     @classmethod
     def parse(cls, value: bytes) -> Signature:
@@ -129,7 +129,9 @@ class Signature:
             raise Unusable(
                 Cause.UNSUPPORTED_CANONICALIZATION, "c= names an unknown canonicalization"
             )
-        domain = _domain(tags[b"d"])
+        domain, selector = _domain(tags[b"d"]), _selector(tags[b"s"])
+        if not is_queryable(domain, selector):
+            raise Unusable(_SYNTAX, "s= and d= make a longer name than the DNS can hold")
         body_hash = _base64(tags[b"bh"], "bh=")
         if len(body_hash) != algorithm.hash_algorithm.digest_size:
             raise Unusable(_SYNTAX, "bh= has not the length of the hash that a= names")
@@ -138,7 +140,7 @@ class Signature:
         return cls(
             algorithm=algorithm,
             domain=domain,
-            selector=_selector(tags[b"s"]),
+            selector=selector,
             signed_fields=_signed_fields(tags[b"h"]),
             body_hash=body_hash,
             signature_data=_base64(tags[b"b"], "b="),
@@ -189,6 +191,15 @@ class Signature:
             lines += _QP_PIECES.findall(b"z=%b;" % self.copied_fields)
         lines.append(b"b=")
         return append_signature_data(b"\r\n\t".join(lines), self.signature_data)
+
+
+def _query_name(domain: DomainName, selector: Selector) -> str:
+    return f"{selector.ascii}._domainkey.{domain.ascii}."
+
+
+def is_queryable(domain: DomainName, selector: Selector) -> bool:
+    """Whether the name of the key record fits in the DNS (RFC 1035 section 2.3.4)."""
+    return len(_query_name(domain, selector)) <= 254
 
 
 def append_signature_data(unsigned_field: bytes, signature_data: bytes) -> bytes:
