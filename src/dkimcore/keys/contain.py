@@ -6,7 +6,6 @@ or the key that did not parse.  Here its exceptions become ours, once.
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from dkimcore.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from dkimcore.keys import KeyContext
 
 __all__ = ["Containment"]
@@ -58,8 +59,10 @@ class Containment:
 
     def holds_secret(self, exc: BaseException) -> bool:
         """Whether a secret or a PEM private key shows in an exception or its chain."""
-        text = "".join(traceback.format_exception(exc))
-        return "PRIVATE KEY-----" in text or any(secret in text for secret in self._handed_out)
+        return any(
+            "PRIVATE KEY-----" in text or any(secret in text for secret in self._handed_out)
+            for text in _texts(exc)
+        )
 
     def contain(self, exc: Exception, *, uri: str) -> KeyBackendError:
         """Return what to raise instead of an exception of a backend.
@@ -78,11 +81,35 @@ class Containment:
             return kind(f"{problem}; its text is withheld, for a secret stands in it", uri=uri)
         if isinstance(exc, KeyBackendError):
             return exc
-        text = " ".join(str(exc).split())[:_MAX_TEXT]
+        text = " ".join(_text(str, exc).split())[:_MAX_TEXT]
         problem = f"the key backend failed with {type(exc).__name__}"
         error = _kind(exc)(f"{problem}: {text}" if text else problem, uri=uri)
         error.__cause__ = exc
         return error
+
+
+def _texts(exc: BaseException) -> Iterator[str]:
+    """Yield all that is printable about an exception, its chain and its parts."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [exc]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield _text(str, each)
+        yield _text(repr, each)
+        yield from getattr(each, "__notes__", ())
+        waiting += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def _text(convert: Callable[[object], str], exc: BaseException) -> str:
+    try:
+        return convert(exc)
+    except Exception:  # noqa: BLE001 - an exception that cannot be printed cannot tell
+        return ""
 
 
 def _kind(exc: Exception) -> type[KeyBackendError]:

@@ -1,0 +1,402 @@
+"""The key store: once per key, checked, contained, closed; also with many threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+
+import pytest
+
+from dkimcore.errors import (
+    ConfigError,
+    KeyBackendError,
+    KeyDenied,
+    KeyNotFound,
+    KeyUnavailable,
+    KeyUnusable,
+    KeyUriError,
+    StateError,
+)
+from dkimcore.keys import KeyContext
+from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.store import KeyStore
+from dkimcore.protocol.algorithm import Algorithm
+from dkimcore.testing import EphemeralKey
+
+DIGEST = bytes(range(32))
+
+# A third party's module.  What a test needs of it, the test puts into BEHAVIOUR.
+BACKEND = """
+BEHAVIOUR = {}
+
+def open_key(uri, context):
+    return BEHAVIOUR["open"](uri, context)
+"""
+
+
+@pytest.fixture(scope="module")
+def good():
+    return EphemeralKey.ed25519(bytes(32))
+
+
+@pytest.fixture
+def acme(install):
+    """Installs a backend for ``acme:``; called with the function that opens its keys."""
+    import importlib
+    import sys
+
+    sys.modules.pop("acme_store", None)
+    install("acme-keys", {"acme": "acme_store:open_key"}, "acme_store", BACKEND)
+
+    def behave(open_key):
+        importlib.import_module("acme_store").BEHAVIOUR["open"] = open_key
+
+    yield behave
+    sys.modules.pop("acme_store", None)
+
+
+class Key:
+    """A backend's key: signs as `good` does unless told otherwise."""
+
+    def __init__(self, good, sign=None, close=None):
+        self.algorithm, self.public_key = good.algorithm, good.public_key
+        self.sign_digest = sign or good.sign_digest
+        self.close = close
+
+
+class Failing:
+    """Signs the probe, then fails."""
+
+    def __init__(self, good, then):
+        self.good, self.then, self.calls = good, then, 0
+
+    def __call__(self, digest):
+        self.calls += 1
+        return self.good.sign_digest(digest) if self.calls == 1 else self.then()
+
+
+def failing(exc):
+    def raises():
+        raise exc
+
+    return raises
+
+
+def test_a_key_file_signs(key_file):
+    with KeyStore() as keys:
+        key = keys.get(key_file())
+        assert key.algorithm is Algorithm.RSA_SHA256
+        assert key.public_key.verifies(key.sign_digest(DIGEST), DIGEST, key.algorithm)
+        assert repr(key) == f"<key file:{key_file()} rsa-sha256, 2048 bits>"
+        assert repr(keys) == "<KeyStore of 1 keys>"
+
+
+def test_one_key_under_all_its_spellings(key_file):
+    path = key_file()
+    with KeyStore() as keys:
+        key = keys.get(path)
+        assert keys.get(f"file:{path}") is key
+        assert keys.get(path) is key
+        os.unlink(path)
+        assert keys.get(f"FILE:{path}") is key
+        assert repr(keys) == "<KeyStore of 1 keys>"
+
+
+def test_an_encrypted_key_with_its_passphrase_from_the_environment(key_file, passphrase):
+    path = key_file(secret=passphrase)
+    context = KeyContext(secret=secret_from(environ={"DKIMCORE_PASSPHRASE": passphrase}))
+    with KeyStore(context=context) as keys:
+        assert keys.get(path).public_key.bits == 2048
+    with KeyStore() as keys, pytest.raises(KeyDenied, match="DKIMCORE_PASSPHRASE"):
+        keys.get(path)
+
+
+@pytest.mark.parametrize("digest", [b"", bytes(31), bytes(33), bytearray(32), "x" * 32, None, 32])
+def test_only_a_digest_is_signed(key_file, digest):
+    with KeyStore() as keys:
+        key = keys.get(key_file())
+        with pytest.raises(KeyUnusable, match="32 octets"):
+            key.sign_digest(digest)
+
+
+def test_a_key_whose_numbers_do_not_fit_does_not_survive_the_probe(keep):
+    from tests.keys.conftest import RSA
+    from tests.keys.test_memory import PEM, PKCS8, NoEncryption, damaged
+
+    path = keep(damaged(RSA).private_bytes(PEM, PKCS8, NoEncryption()))
+    with KeyStore() as keys, pytest.raises(KeyUnusable, match=r"damaged"):
+        keys.get(path)
+
+
+def test_a_failure_is_tried_again(tmp_path, key_file):
+    path = f"{tmp_path}/s1.pem"
+    with KeyStore() as keys:
+        with pytest.raises(KeyNotFound):
+            keys.get(path)
+        assert key_file() == path
+        assert keys.get(path)
+
+
+def test_errors_of_configuration_stay_so(acme):
+    acme(lambda uri, context: uri.allow_options("zone"))
+    with KeyStore() as keys:
+        with pytest.raises(KeyUriError, match="no option 'zoen'"):
+            keys.get("acme:k?zoen=eu")
+        with pytest.raises(KeyUriError, match="acme:, file:"):
+            keys.get("nope:k")
+        with pytest.raises(KeyUriError, match="no secrets"):
+            keys.get("acme:k?pin=CANARY")
+
+
+def test_a_secret_in_an_error_of_configuration_is_withheld(acme):
+    def open_key(uri, context):
+        raise ConfigError(f"bad token {context.secret('token')}")
+
+    acme(open_key)
+    context = KeyContext(secret=lambda _: "s3-CANARY")
+    with KeyStore(context=context) as keys, pytest.raises(KeyBackendError) as caught:
+        keys.get("acme:k")
+    assert "withheld" in str(caught.value)
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_opening_raises_is_contained(acme):
+    def open_key(uri, context):
+        raise TimeoutError("no answer within 3 s")
+
+    acme(open_key)
+    with KeyStore() as keys, pytest.raises(KeyUnavailable, match="no answer") as caught:
+        keys.get("acme:k")
+    assert caught.value.uri == "acme:k"
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+def test_what_is_no_key_is_contained(acme):
+    acme(lambda uri, context: None)
+    with KeyStore() as keys, pytest.raises(KeyBackendError, match="AttributeError"):
+        keys.get("acme:k")
+
+
+def test_a_backend_that_hashes_again_is_refused(acme, good):
+    from hashlib import sha256
+
+    acme(lambda *_: Key(good, lambda digest: good.sign_digest(sha256(digest).digest())))
+    with KeyStore() as keys, pytest.raises(KeyUnusable, match="hashes the digest again"):
+        keys.get("acme:k")
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind"),
+    [
+        (KeyUnavailable("x", uri="acme:k"), KeyUnavailable),
+        (ConnectionResetError("x"), KeyUnavailable),
+        (ValueError("x"), KeyBackendError),
+        (KeyUriError("x"), KeyBackendError),
+        (RuntimeError("token s3-CANARY refused"), KeyBackendError),
+    ],
+)
+def test_signing_raises_key_backend_errors_only_and_no_secret(acme, good, exc, kind):
+    def open_key(uri, context):
+        context.secret("token")
+        return Key(good, Failing(good, failing(exc)))
+
+    acme(open_key)
+    with KeyStore(context=KeyContext(secret=lambda _: "s3-CANARY")) as keys:
+        key = keys.get("acme:k")
+        with pytest.raises(KeyBackendError) as caught:
+            key.sign_digest(DIGEST)
+    assert type(caught.value) is kind
+    assert "CANARY" not in str(caught.value)
+    assert "CANARY" not in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("answer", [b"", bytes(63), bytes(65), None, "x" * 64])
+def test_what_is_no_signature_is_not_returned(acme, good, answer):
+    acme(lambda *_: Key(good, Failing(good, lambda: answer)))
+    with KeyStore() as keys:
+        key = keys.get("acme:k")
+        with pytest.raises(KeyUnusable, match="else than a signature"):
+            key.sign_digest(DIGEST)
+
+
+def test_eight_threads_open_a_key_once_and_share_it(acme, good):
+    opened, entered, release = [], threading.Event(), threading.Event()
+
+    def open_key(uri, context):
+        opened.append(uri.path)
+        entered.set()
+        release.wait(30)
+        return Key(good)
+
+    acme(open_key)
+    got = []
+    with KeyStore() as keys:
+        threads = [threading.Thread(target=lambda: got.append(keys.get("acme:k"))) for _ in "x" * 8]
+        for thread in threads:
+            thread.start()
+        entered.wait(30)
+        keys.add("inline:other", good)  # another key is not held up
+        release.set()
+        for thread in threads:
+            thread.join(30)
+    assert opened == ["k"]
+    assert len(got) == 8
+    assert len(set(got)) == 1
+
+
+def test_threads_that_wait_share_a_failure_instead_of_repeating_it(acme):
+    opened, entered, release = [], threading.Event(), threading.Event()
+
+    def open_key(uri, context):
+        opened.append(uri.path)
+        entered.set()
+        release.wait(30)
+        raise TimeoutError
+
+    acme(open_key)
+    errors = []
+
+    def get():
+        with pytest.raises(KeyUnavailable) as caught:
+            keys.get("acme:k")
+        errors.append(caught.value)
+
+    with KeyStore() as keys:
+        first = threading.Thread(target=get)
+        first.start()
+        entered.wait(30)
+        opening = keys._openings["acme:k"]
+        waiting = CountingEvent(opening, 4)
+        others = [threading.Thread(target=get) for _ in "x" * 4]
+        for thread in others:
+            thread.start()
+        assert waiting.reached.wait(30)
+        release.set()
+        for thread in [first, *others]:
+            thread.join(30)
+    assert opened == ["k"]
+    assert len(errors) == 5
+
+
+class CountingEvent:
+    """Tells when so many threads wait for an opening."""
+
+    def __init__(self, opening, number):
+        self.reached, self.number = threading.Event(), number
+        self.event, self.lock = opening.done, threading.Lock()
+        self.set = self.event.set
+        opening.done = self
+
+    def wait(self):
+        with self.lock:
+            self.number -= 1
+            if self.number == 0:
+                self.reached.set()
+        self.event.wait()
+
+
+def test_who_waits_for_an_opening_that_is_interrupted_is_woken(acme):
+    entered, release = threading.Event(), threading.Event()
+
+    def open_key(uri, context):
+        entered.set()
+        release.wait(30)
+        raise KeyboardInterrupt
+
+    acme(open_key)
+    interrupted, errors = [], []
+
+    def first():
+        try:
+            keys.get("acme:k")
+        except KeyboardInterrupt:
+            interrupted.append(True)
+
+    def second():
+        with pytest.raises(KeyUnavailable, match="interrupted") as caught:
+            keys.get("acme:k")
+        errors.append(caught.value)
+
+    with KeyStore() as keys:
+        threads = [threading.Thread(target=first), threading.Thread(target=second)]
+        threads[0].start()
+        entered.wait(30)
+        waiting = CountingEvent(keys._openings["acme:k"], 1)
+        threads[1].start()
+        assert waiting.reached.wait(30)
+        release.set()
+        for thread in threads:
+            thread.join(30)
+    assert interrupted
+    assert errors[0].temporary
+
+
+def test_keys_can_be_added_and_are_checked(good):
+    with KeyStore() as keys:
+        keys.add("inline:s1", good)
+        assert keys.get("inline:s1").sign_digest(DIGEST) == good.sign_digest(DIGEST)
+        with pytest.raises(StateError, match="inline:s1 is in this KeyStore"):
+            keys.add("inline:s1", good)
+        with pytest.raises(KeyNotFound, match="no key was added"):
+            keys.get("inline:s2")
+        with pytest.raises(KeyUnusable):
+            keys.add("inline:s3", Key(good, lambda digest: b""))
+        with pytest.raises(KeyUriError):
+            keys.add("-----BEGIN PRIVATE KEY-----", good)
+
+
+def test_after_closing_nothing_signs(key_file, good):
+    closed = []
+    keys = KeyStore()
+    keys.add("inline:s1", Key(good, close=lambda: closed.append(True)))
+    key, file = keys.get("inline:s1"), keys.get(key_file())
+    keys.close()
+    keys.close()
+    assert closed == [True]
+    for each in (key, file):
+        with pytest.raises(KeyUnusable, match="closed"):
+            each.sign_digest(DIGEST)
+    with pytest.raises(StateError, match="closed"):
+        keys.get(key_file())
+    with pytest.raises(StateError, match="closed"):
+        keys.add("inline:s2", good)
+
+
+def test_closing_closes_all_and_raises_the_first_error(good):
+    closed = []
+    keys = KeyStore()
+    keys.add("inline:s1", Key(good, close=failing(ConnectionResetError("gone"))))
+    keys.add("inline:s2", Key(good, close=lambda: closed.append(True)))
+    with pytest.raises(KeyUnavailable, match=r"inline:s1.*gone"):
+        keys.close()
+    assert closed == [True]
+
+
+def test_a_key_that_opens_while_the_store_closes_is_closed(acme, good):
+    closed = []
+    keys = KeyStore()
+
+    def open_key(uri, context):
+        keys.close()
+        return Key(good, close=lambda: closed.append(True))
+
+    acme(open_key)
+    with pytest.raises(StateError, match="closed"):
+        keys.get("acme:k")
+    assert closed == [True]
+
+
+def test_keys_that_were_opened_before_a_fork_sign_after_it(key_file):
+    with KeyStore() as keys:
+        key = keys.get(key_file())
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, key.sign_digest(DIGEST))
+            os._exit(0)
+        os.close(writer)
+        with open(reader, "rb") as file:
+            signature_data = file.read()
+        os.waitpid(child, 0)
+        assert key.public_key.verifies(signature_data, DIGEST, key.algorithm)
