@@ -162,7 +162,7 @@ class MessageReader:
         end = self._buffer.find(b"\r\n\r\n", start)
         if end >= 0:
             return self._end(end, end + 4)
-        if len(self._buffer) > self._max:
+        if len(self._buffer) > self._max + 3:  # the empty line may have come in part
             self._end(self._max, len(self._buffer))
             self.too_large = True
         return b""
