@@ -1,0 +1,67 @@
+"""Parses arbitrary tag-lists, signatures, key records, A-R fields and names.
+
+Invariant 3 of the design (what was parsed survives printing), and no exception but the
+one each parser documents. The first octet chooses the parser, the second whether the
+rest is raw octets or choices of `hostile`.
+"""
+
+from __future__ import annotations
+
+from tests.fuzz.driver import instrument, run
+
+with instrument():
+    from dkimcore.errors import SettingsError
+    from dkimcore.protocol.names import Auid, DomainName, Selector
+    from tests.properties import hostile, invariants
+    from tests.properties.choices import OctetChoices
+
+
+def check_names(octets: bytes) -> None:
+    text = octets.decode("utf-8", "surrogateescape")
+    for parse in (DomainName.parse, Selector.parse):
+        try:
+            name = parse(text)
+        except SettingsError:
+            continue
+        assert name.ascii.isascii()
+        assert len(name.ascii) <= 253
+        assert name.ascii == name.ascii.lower()
+        assert all(0 < len(label) <= 63 for label in name.ascii.split("."))
+        assert parse(name.ascii) == name
+        assert str(name) == text
+    try:
+        auid = Auid.parse(text)
+    except SettingsError:
+        return
+    assert auid.domain.is_within(auid.domain)
+    assert (
+        Auid.parse(auid.local_part.decode("utf-8", "surrogateescape") + "@" + str(auid.domain))
+        == auid
+    )
+
+
+def check_authres(octets: bytes) -> None:
+    invariants.forgeries_are_found_and_cannot_be_injected(octets, "mx.example.net")
+
+
+PARSERS = (
+    (invariants.tag_list_survives_printing, hostile.signature_value),
+    (invariants.signature_survives_printing, hostile.signature_value),
+    (invariants.key_record_survives_printing, hostile.key_record),
+    (
+        check_authres,
+        lambda choices: hostile.authentication_results(choices, b"mx.example.net"),
+    ),
+    (check_names, hostile.domain),
+    (invariants.quoted_printable_survives_printing, hostile.quoted_printable),
+)
+
+
+def check(data: bytes) -> None:
+    choices = OctetChoices(data)
+    parse, make = choices.one_of(PARSERS)
+    parse(make(choices) if choices.integer(0, 1) else choices.rest())
+
+
+if __name__ == "__main__":
+    run("parsers", check, octets=1024)
