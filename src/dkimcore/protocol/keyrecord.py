@@ -131,14 +131,14 @@ class KeyRecord:
         """Print the record; parsing that gives this record again."""
         parts = [b"v=DKIM1"]
         if self.hash_algorithms is not None:
-            parts.append(b"h=" + ":".join(self.hash_algorithms).encode("ascii"))
+            parts.append(b"h=" + ":".join(self.hash_algorithms).encode())
         parts.append(b"k=" + self.key_type.encode("ascii"))
         if self.notes:
             parts.append(b"n=" + self.notes.encode())
         if self.service_types != ("*",):
-            parts.append(b"s=" + ":".join(self.service_types).encode("ascii"))
+            parts.append(b"s=" + ":".join(self.service_types).encode())
         if self.flags:
-            parts.append(b"t=" + ":".join(self.flags).encode("ascii"))
+            parts.append(b"t=" + ":".join(self.flags).encode())
         encoded = b"" if self.public_key is None else self.public_key.encode()
         parts.append(b"p=" + binascii.b2a_base64(encoded, newline=False))
         return b"; ".join(parts)

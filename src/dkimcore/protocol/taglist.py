@@ -107,9 +107,9 @@ def remove_white_space(value: bytes) -> bytes:
 def split_list(value: bytes) -> tuple[str, ...]:
     """Split a list whose elements are divided by ":" with FWS allowed around it.
 
-    Octets beyond ASCII are replaced: no name that this library knows holds any.
+    Elements that are not UTF-8 are altered: no name that this library knows is one of them.
     """
-    return tuple(part.strip(_FWS).decode("ascii", "replace") for part in value.split(b":"))
+    return tuple(part.strip(_FWS).decode("utf-8", "replace") for part in value.split(b":"))
 
 
 # dkim-safe-char = %x21-3A / %x3C / %x3E-7E ; RFC 8616 section 5 adds UTF-8-non-ascii.
