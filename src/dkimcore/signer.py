@@ -61,11 +61,6 @@ class Signer:
                 f"a key of type {public_key.key_type} cannot sign with {algorithm}; signatures "
                 "are made with rsa-sha256 or ed25519-sha256 (RFC 8301 section 3.1)"
             )
-        if self.auid is not None and not self.auid.domain.is_within(self.domain):
-            raise SettingsError(
-                f"the AUID {self.auid} is not within the signing domain {self.domain}; sign "
-                "with that domain or leave the AUID away (RFC 6376 section 3.5)"
-            )
         request = SignatureRequest(
             domain=self.domain,
             selector=self.selector,

@@ -79,6 +79,11 @@ class DomainName:
             )
         return name
 
+    @property
+    def a_labels(self) -> DomainName:
+        """The same domain written in A-labels, for messages that are not internationalised."""
+        return self if self.text.isascii() else DomainName(self.ascii, self.ascii)
+
     def is_within(self, parent: DomainName) -> bool:
         """Whether this is the same as, or a subdomain of, another domain."""
         return self.ascii == parent.ascii or self.ascii.endswith("." + parent.ascii)
@@ -116,6 +121,11 @@ class Selector:
                 f"{text!r} is not a selector: {exc}; write labels such as s1 or 2026.mail"
             ) from exc
 
+    @property
+    def a_labels(self) -> Selector:
+        """The same selector written in A-labels, for messages that are not internationalised."""
+        return self if self.text.isascii() else Selector(self.ascii, self.ascii)
+
     def __str__(self) -> str:
         return self.text
 
@@ -148,6 +158,11 @@ class Auid:
                 f"{text!r} is not an AUID: it has no '@'; write one such as @example.com"
             )
         return cls(local_part.encode("utf-8", "surrogateescape"), DomainName.parse(domain))
+
+    @property
+    def a_labels(self) -> Auid:
+        """The same AUID with its domain written in A-labels."""
+        return self if self.domain.text.isascii() else Auid(self.local_part, self.domain.a_labels)
 
     def __str__(self) -> str:
         return f"{self.local_part.decode('utf-8', 'replace')}@{self.domain.text}"

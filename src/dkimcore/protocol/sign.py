@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import MessageError, StateError
+from dkimcore.errors import MessageError, SettingsError, StateError
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
 from dkimcore.protocol.hashing import BodyHash, header_hash, select_fields
@@ -39,6 +39,10 @@ class SignatureRequest:
         algorithm: ``a=``; the key's.
         auid: ``i=``; within the domain.
         profile: How to sign.
+
+    Raises:
+        SettingsError: The algorithm is historic, the AUID is not within the domain, or the
+            key record's name does not fit in the DNS.
     """
 
     domain: DomainName
@@ -49,14 +53,14 @@ class SignatureRequest:
 
     def __post_init__(self) -> None:
         if self.algorithm.is_historic:
-            raise MessageError(f"{self.algorithm} must not be used to sign (RFC 8301 section 3.1)")
+            raise SettingsError(f"{self.algorithm} must not be used to sign (RFC 8301 section 3.1)")
         if not is_queryable(self.domain, self.selector):
-            raise MessageError(
+            raise SettingsError(
                 f"the name {self.selector}._domainkey.{self.domain} is longer than the DNS can "
                 "hold; use a shorter selector"
             )
         if self.auid is not None and not self.auid.domain.is_within(self.domain):
-            raise MessageError(
+            raise SettingsError(
                 f"the AUID {self.auid} is not within the signing domain {self.domain}; "
                 "sign with that domain or leave the AUID away (RFC 6376 section 3.5)"
             )
@@ -178,15 +182,20 @@ class Signing:
         profile = request.profile
         names = self._signed_fields(profile)
         positions = select_fields(self._header, names)
+        domain, selector, auid = request.domain, request.selector, request.auid
+        if self._header.octets.isascii():
+            # U-labels stand in internationalised messages alone (RFC 8616 section 5).
+            domain, selector = domain.a_labels, selector.a_labels
+            auid = None if auid is None else auid.a_labels
         unsigned = Signature(
             algorithm=request.algorithm,
-            domain=request.domain,
-            selector=request.selector,
+            domain=domain,
+            selector=selector,
             signed_fields=tuple(names),
             body_hash=body_hash,
             header_canonicalization=profile.header_canonicalization,
             body_canonicalization=profile.body_canonicalization,
-            auid=request.auid,
+            auid=auid,
             body_length=total if profile.body_length else None,
             timestamp=self._now,
             expiration=None if profile.lifetime is None else self._now + profile.lifetime,

@@ -172,7 +172,10 @@ class Signature:
         if len(lines[1]) + len(lines[2]) < _LINE - 2:
             lines[1:] = [b" ".join(lines[1:])]
         if self.auid is not None:
-            local_part = encode_quoted_printable(self.auid.local_part)
+            # UTF-8 may stand for itself only in internationalised messages (RFC 8616 section 5),
+            # and only there is the domain written in U-labels.
+            keep_utf8 = not self.auid.domain.text.isascii()
+            local_part = encode_quoted_printable(self.auid.local_part, keep_utf8=keep_utf8)
             lines.append(b"i=%b@%b;" % (local_part, self.auid.domain.text.encode()))
         numbers = [
             b"%b=%d;" % (name, number)

@@ -73,11 +73,8 @@ def _check_octets(octets: bytes, cause: Cause) -> None:
         unfolded = octets.replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
         if unfolded.translate(None, _ALLOWED):
             raise Unusable(cause, "the tag-list holds a control character or a bare CR or LF")
-    if not octets.isascii():
-        try:
-            octets.decode("utf-8")
-        except UnicodeDecodeError:
-            raise Unusable(cause, "the tag-list is neither ASCII nor UTF-8") from None
+    if not octets.isascii() and not _is_utf8(octets):
+        raise Unusable(cause, "the tag-list is neither ASCII nor UTF-8")
 
 
 def without_value(octets: bytes, name: bytes) -> bytes:
@@ -116,6 +113,7 @@ def split_list(value: bytes) -> tuple[str, ...]:
 _QP = re.compile(rb"(?:[!-:<>-~\x80-\xff]|=[0-9A-F]{2})*+")
 _QP_OCTET = re.compile(rb"=([0-9A-F]{2})")
 _QP_UNSAFE = re.compile(rb"[^!-:<>-~\x80-\xff]")
+_QP_UNSAFE_OR_8_BIT = re.compile(rb"[^!-:<>-~]")
 
 
 def decode_quoted_printable(value: bytes, cause: Cause) -> bytes:
@@ -136,19 +134,24 @@ def decode_quoted_printable(value: bytes, cause: Cause) -> bytes:
     return _QP_OCTET.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), value)
 
 
-def encode_quoted_printable(value: bytes, *, also: bytes = b"") -> bytes:
+def encode_quoted_printable(value: bytes, *, also: bytes = b"", keep_utf8: bool = True) -> bytes:
     """Encode as dkim-quoted-printable (RFC 6376 section 2.11).
 
     Args:
-        value: Any octets; those of well-formed UTF-8 stay as they are (RFC 8616 section 5).
+        value: Any octets.
         also: Further octets to encode, such as the "|" that divides ``z=``.
+        keep_utf8: Leave well-formed UTF-8 as it is (RFC 8616 section 5).
     """
-    try:
-        value.decode("utf-8")
-        unsafe = _QP_UNSAFE
-    except UnicodeDecodeError:
-        unsafe = re.compile(rb"[^!-:<>-~]")
+    unsafe = _QP_UNSAFE if keep_utf8 and _is_utf8(value) else _QP_UNSAFE_OR_8_BIT
     encoded = unsafe.sub(lambda match: b"=%02X" % match[0][0], value)
     for octet in also:
         encoded = encoded.replace(bytes([octet]), b"=%02X" % octet)
     return encoded
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
