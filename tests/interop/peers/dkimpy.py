@@ -4,7 +4,7 @@ import base64
 import io
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -35,6 +35,10 @@ class Dkimpy:
     def verify(self, jobs: Sequence[VerifyJob]) -> list[list[str]]:
         """Verify each message."""
         return [self._verify(job) for job in jobs]
+
+    def verify_each(self, jobs: Iterable[VerifyJob]) -> Iterator[list[str]]:
+        """Verify one message after the other."""
+        return map(self._verify, jobs)
 
     def _sign(self, job: SignJob) -> bytes:
         key = job.pem

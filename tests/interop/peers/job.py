@@ -1,6 +1,6 @@
 """What a peer is asked for, and the shape of every driver."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,4 +41,8 @@ class Peer(Protocol):
 
     def verify(self, jobs: Sequence[VerifyJob]) -> list[list[str]]:
         """RFC 8601's word for each signature, from the top; ``crash`` where it died."""
+        ...
+
+    def verify_each(self, jobs: Iterable[VerifyJob]) -> Iterator[list[str]]:
+        """The same, taking the next job only when the last has been answered."""
         ...

@@ -3,7 +3,7 @@
 import base64
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .job import SignJob, VerifyJob
@@ -37,33 +37,35 @@ class MailDkim:
 
     def verify(self, jobs: Sequence[VerifyJob]) -> list[list[str]]:
         """Verify each message."""
-        answers = self._run(
-            {
-                "op": "verify",
-                "message": _text(job.message),
-                "zone": {
-                    name: None if records is None else [_text(record) for record in records]
-                    for name, records in job.zone.items()
-                },
-                "now": job.now,
-            }
-            for job in jobs
-        )
-        return [
-            ["crash"] if answer is None else [_WORDS.get(word, word) for word in answer]
-            for answer in answers
-        ]
+        return list(self.verify_each(jobs))
 
-    def _run(self, jobs: Iterable[dict[str, object]]) -> list[list[str] | str | None]:
-        lines = "".join(json.dumps(job) + "\n" for job in jobs)
-        done = subprocess.run(
-            ["/usr/bin/perl", str(_SCRIPT)],
-            input=lines.encode(),
-            capture_output=True,
-            check=True,
-            timeout=300,
-        )
-        return [json.loads(line)["answer"] for line in done.stdout.splitlines()]
+    def verify_each(self, jobs: Iterable[VerifyJob]) -> Iterator[list[str]]:
+        """Verify one message after the other."""
+        for answer in self._run(map(_verify_order, jobs)):
+            yield ["crash"] if answer is None else [_WORDS.get(word, word) for word in answer]
+
+    def _run(self, jobs: Iterable[dict[str, object]]) -> Iterator[list[str] | str | None]:
+        with subprocess.Popen(
+            ["/usr/bin/perl", str(_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as perl:
+            assert perl.stdin is not None
+            assert perl.stdout is not None
+            for job in jobs:
+                perl.stdin.write(json.dumps(job).encode() + b"\n")
+                perl.stdin.flush()
+                yield json.loads(perl.stdout.readline() or b'{"answer": null}')["answer"]
+
+
+def _verify_order(job: VerifyJob) -> dict[str, object]:
+    return {
+        "op": "verify",
+        "message": _text(job.message),
+        "zone": {
+            name: None if records is None else [_text(record) for record in records]
+            for name, records in job.zone.items()
+        },
+        "now": job.now,
+    }
 
 
 def _text(octets: bytes) -> str:

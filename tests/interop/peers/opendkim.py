@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +44,10 @@ class OpenDkim:
         """Verify each message."""
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(self._verify, jobs))
+
+    def verify_each(self, jobs: Iterable[VerifyJob]) -> Iterator[list[str]]:
+        """Verify one message after the other."""
+        return map(self._verify, jobs)
 
     def _sign(self, job: SignJob) -> bytes:
         with TemporaryDirectory() as name:
