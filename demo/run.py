@@ -42,6 +42,8 @@ class Tampering:
     message: str
     old: bytes
     new: bytes
+    told: str  # what the explanation must mention
+    compare: bool = False  # give the verifier the original to compare with
 
 
 TAMPERINGS = (
@@ -50,24 +52,30 @@ TAMPERINGS = (
         message="1-plain.eml",
         old=b"4 or 11 December",
         new=b"4 or 12 December",
+        told="12 December",
+        compare=True,
     ),
     Tampering(
         title="Somebody changes the Subject",
         message="5-empty-body.eml",
         old=b"finished: 0 errors",
         new=b"finished: 9 errors",
+        told="9 errors",
+        compare=True,
     ),
     Tampering(
         title="A mailing list adds its footer",
         message="3-utf8.eml",
         old=b"J\xc3\xbcrgen\r\n",
         new=b"J\xc3\xbcrgen\r\n_______________\r\nlist@recipient.example\r\n",
+        told="footer",
     ),
     Tampering(
         title="Somebody adds a second Subject above the signed one",
         message="2-multipart.eml",
         old=b"Subject:",
         new=b"Subject: You have won\r\nSubject:",
+        told="You have won",
     ),
 )
 
@@ -148,7 +156,10 @@ class Demo:
             raise NotAsItMustBe(f"{tampering.message} has no {tampering.old!r}")
         changed = self.folder / f"changed-{tampering.message}"
         changed.write_bytes(before + tampering.new + after)
-        self.verify(changed, "--explain", passes=False)
+        reference = ["--reference", tampering.message] if tampering.compare else []
+        output = self.verify(changed, "--explain", *reference, passes=False)
+        if tampering.told not in output.decode("utf-8", "replace"):
+            raise NotAsItMustBe(f"the explanation does not mention {tampering.told!r}")
 
     def play(self) -> None:
         """Does everything, in order."""
@@ -166,7 +177,9 @@ class Demo:
             signed = [self.sign(self.folder / message.name) for message in MESSAGES]
             heading("They are verified through that name server")
             for message in signed:
-                self.verify(message, passes=True)
+                passed = self.verify(message, passes=True).count(f": pass d={DOMAIN} ".encode())
+                if passed != len(SELECTORS):
+                    raise NotAsItMustBe(f"{passed} of {len(SELECTORS)} signatures passed")
             heading("Changed messages fail, and the reason is told")
             for tampering in TAMPERINGS:
                 self.tamper(tampering)
