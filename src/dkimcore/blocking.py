@@ -69,6 +69,8 @@ def verify(
     if verification.wants_body:
         verification.feed(rest)
         for chunk in source:
+            if not verification.wants_body:
+                break
             verification.feed(chunk)
     return verification.finish()
 

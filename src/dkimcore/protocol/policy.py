@@ -6,7 +6,7 @@ for the numbers; each refusal names its `Cause`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from dkimcore.errors import SettingsError
 from dkimcore.protocol.canonical import Canonicalization
@@ -23,6 +23,9 @@ class Limits:
         signatures: DKIM-Signature fields evaluated, from the top.  rspamd: 5; OpenDKIM: 3.
         signature_octets: One DKIM-Signature field.
         signed_fields: Names in one ``h=``.  rspamd: 1000, of which real mail needs 60.
+        queries: Distinct key queries.  RFC 6376 section 8.4 is about their abuse.
+        body_octets: Octets of body that are hashed; None leaves it to the MTA's limit on
+            messages, since a body is never held in memory.
         key_records: Records tried of one answer that holds several key records.
     """
 
@@ -30,12 +33,15 @@ class Limits:
     signatures: int = 5
     signature_octets: int = 16_384
     signed_fields: int = 200
+    queries: int = 5
+    body_octets: int | None = None
     key_records: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("header_octets", "signatures", "signature_octets", "signed_fields"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"the limit {name} must be at least 1")
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if value is not None and value < 1:
+                raise SettingsError(f"the limit {limit.name} must be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,14 +122,22 @@ class Verification:
                 f"message, {limit} allowed",
             )
             self._candidates.append(rest)
+        self.queries = self._state_queries()
+        self._wanted = self._wanted_body_hashes()
+
+    def _state_queries(self) -> tuple[str, ...]:
+        limit = self._policy.limits.queries
         queries: dict[str, None] = {}
         for candidate in self._candidates:
-            if candidate.cause is None and candidate.signature is not None:
-                candidate.key_query = candidate.signature.key_query
-                queries[candidate.key_query] = None
-                candidate.body_hash = self._shared_body_hash(candidate.signature)
-        self.queries = tuple(queries)
-        self._wanted = self._wanted_body_hashes()
+            if candidate.cause is not None or candidate.signature is None:
+                continue
+            candidate.key_query = candidate.signature.key_query
+            if candidate.key_query not in queries and len(queries) == limit:
+                candidate.conclude(Cause.LIMIT_EXCEEDED, f"over {limit} key queries")
+                continue
+            queries[candidate.key_query] = None
+            candidate.body_hash = self._shared_body_hash(candidate.signature)
+        return tuple(queries)
 
     def _parse_signatures(self) -> None:
         malformed = self._header.has_bare_cr_or_lf
@@ -312,6 +320,12 @@ class Verification:
         if self._finished:
             raise StateError("feed() after finish()")
         self._body_octets += len(chunk)
+        limit = self._policy.limits.body_octets
+        if limit is not None and self._body_octets > limit:
+            for candidate in self._candidates:
+                if candidate.cause is None:
+                    candidate.conclude(Cause.LIMIT_EXCEEDED, f"the body has over {limit} octets")
+            self._wanted = []
         for body_hash in self._wanted:
             body_hash.feed(chunk)
 
