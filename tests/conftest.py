@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.rfc_sections import SECTIONS
-from tests.servers import requires_server
+from tests.servers import requires_server, servers_required
 from tests.servers.nsd import NsdServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+# A busy machine is no failure; what CI runs is the same each time, and what a person runs
+# looks further each time.
+settings.register_profile("person", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if servers_required() else "person")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
