@@ -3,12 +3,15 @@
 from functools import cache
 
 from . import (
+    body_cases,
     canonical_cases,
     crypto_cases,
+    ed25519_cases,
     identity_cases,
     procedure_cases,
     record_cases,
     signature_cases,
+    signed_fields_cases,
     taglist_cases,
 )
 from .model import Case
@@ -16,9 +19,12 @@ from .model import Case
 _MODULES = (
     taglist_cases,
     signature_cases,
+    signed_fields_cases,
     identity_cases,
     canonical_cases,
+    body_cases,
     crypto_cases,
+    ed25519_cases,
     record_cases,
     procedure_cases,
 )

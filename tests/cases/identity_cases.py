@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from . import keys
 from .build import one, raw, swap
-from .model import BAD, FAIL, NOW, PASS, PERM, Case, at, choice
+from .model import BAD, FAIL, NOW, PASS, PERM, Case, Verdict, at, choice
 from .signing import MESSAGE, How, canonical_body, folded, signed, split, tags
 
 _EITHER = choice("pass permerror")
@@ -15,6 +15,7 @@ def cases() -> Iterator[Case]:
     """Every case of these tags."""
     yield from _auid()
     yield from _lengths()
+    yield from _length_edges()
     yield from _queries()
     yield from _selectors()
     yield from _times()
@@ -125,7 +126,13 @@ def _lengths() -> Iterator[Case]:
             limit=number,
         )
         yield one(
-            f"l-{label}-allowed", 68, PASS, "", tags(extra=text), limit=number, allow_length=True
+            f"l-{label}-allowed",
+            68,
+            PASS,
+            "l= counts canonical octets",
+            tags(extra=text),
+            limit=number,
+            allow_length=True,
         )
     grown = tags(extra=b"l=%d" % _BODY)
     yield one(
@@ -158,8 +165,57 @@ def _lengths() -> Iterator[Case]:
         allow_length=True,
     )
     yield one(
-        "l-in-mid-blank-allowed", 68, PASS, "", tags(extra=b"l=4"), limit=4, allow_length=True
+        "l-in-mid-blank-allowed",
+        68,
+        PASS,
+        "l= may end inside a line",
+        tags(extra=b"l=4"),
+        limit=4,
+        allow_length=True,
     )
+
+
+def _length_edges() -> Iterator[Case]:
+    head = MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    edges: tuple[tuple[str, bytes, int, str, Verdict], ...] = (
+        ("empty-simple", b"", 2, "simple", PASS),
+        ("empty-simple-half", b"", 1, "simple", PASS),
+        ("empty-simple-beyond", b"", 3, "simple", BAD),
+        ("empty-relaxed", b"", 0, "relaxed", PASS),
+        ("empty-relaxed-beyond", b"", 1, "relaxed", BAD),
+        ("no-crlf-all", b"abc", 5, "simple", PASS),
+        ("no-crlf-half", b"abc", 4, "relaxed", PASS),
+        ("no-crlf-beyond", b"abc", 6, "relaxed", BAD),
+        ("held-lines", b"a\r\n\r\n\r\n\r\nb\r\n", 5, "simple", PASS),
+        ("held-lines-odd", b"a\r\n \r\n\t\r\n\r\nb\r\n", 6, "relaxed", PASS),
+        ("trailing-lines-beyond", b"a\r\n\r\n\r\n", 5, "simple", BAD),
+        ("trailing-blank-beyond", b"a\r\n \r\n\r\n", 5, "relaxed", BAD),
+        ("inside-blanks", b"a    b\r\n", 2, "relaxed", PASS),
+    )
+    for label, body, number, way, verdict in edges:
+        yield one(
+            f"l-edge-{label}-allowed",
+            68 if verdict is PASS else 39,
+            verdict,
+            "l= counts octets of the canonical body",
+            tags(c=b"relaxed/" + way.encode(), extra=b"l=%d" % number),
+            message=head + body,
+            limit=number,
+            allow_length=True,
+        )
+    grown = tags(c=b"relaxed/simple", extra=b"l=3")
+    for label, tail in {"text": b"\r\n\r\nadvert\r\n", "lines": b"\r\n\r\n", "cut": b"x"}.items():
+        yield one(
+            f"l-edge-appended-{label}-allowed",
+            40,
+            choice("pass"),
+            "what follows l= is not judged",
+            grown,
+            message=head + b"a\r\n",
+            limit=3,
+            mutate=lambda m, tail=tail: m + tail,
+            allow_length=True,
+        )
 
 
 def _queries() -> Iterator[Case]:

@@ -97,7 +97,7 @@ def _mixtures() -> Iterator[Case]:
         "two-domains",
         103,
         (PASS, PASS),
-        "",
+        "a third party and the author",
         lambda: _field(tags(d=b"example.org")) + _field() + MESSAGE,
         dns=other,
     )
@@ -177,11 +177,27 @@ def _extra_fields() -> Iterator[Case]:
             "the added instance is the one that is hashed",
             mutate=lambda m, field=field: m.replace(b"\r\n\r\n", b"\r\n" + field + b"\r\n", 1),
         )
-    yield one("from-removed", 32, FAIL, "", mutate=swap(b"From: Joe <joe@example.com>\r\n", b""))
-    yield one("from-changed", 32, FAIL, "", mutate=swap(b"From: Joe", b"From: Eve"))
-    yield one("subject-removed", 54, FAIL, "", mutate=swap(b"Subject: Is dinner  ready?\r\n", b""))
     yield one(
-        "no-from-at-all", 32, choice("permerror pass"), "", message=MESSAGE.replace(b"From:", b"X:")
+        "from-removed",
+        32,
+        FAIL,
+        "From is signed",
+        mutate=swap(b"From: Joe <joe@example.com>\r\n", b""),
+    )
+    yield one("from-changed", 32, FAIL, "From is signed", mutate=swap(b"From: Joe", b"From: Eve"))
+    yield one(
+        "subject-removed",
+        54,
+        FAIL,
+        "a signed field is gone",
+        mutate=swap(b"Subject: Is dinner  ready?\r\n", b""),
+    )
+    yield one(
+        "no-from-at-all",
+        32,
+        choice("permerror pass"),
+        "a message without From",
+        message=MESSAGE.replace(b"From:", b"X:"),
     )
 
 
@@ -341,7 +357,7 @@ def _hostile() -> Iterator[Case]:
         "octets-signature-in-nuls",
         168,
         (BAD,),
-        "",
+        "NULs for a tag-list",
         lambda: b"DKIM-Signature: " + bytes(5000) + b"\r\n" + MESSAGE,
     )
     yield raw("no-policy-needed", 109, (PASS,), "a plain pass needs no setting", lambda: signed())

@@ -11,6 +11,7 @@ from .signing import folded, tags
 
 _P = rsa().public
 _EITHER = choice("pass permerror")
+_WHY = "what the record says of itself"
 
 
 def cases() -> Iterator[Case]:
@@ -28,7 +29,7 @@ def cases() -> Iterator[Case]:
 
 
 def _record(
-    name: str, statement: int, verdict: Verdict, text: bytes, why: str = "", **more: object
+    name: str, statement: int, verdict: Verdict, text: bytes, why: str = _WHY, **more: object
 ) -> Case:
     """A genuine signature under the key record `text`, in which %P% is the right key."""
     record = text.replace(b"%P%", _P)
