@@ -16,6 +16,7 @@ from dkimcore.protocol.algorithm import KeyType
 from dkimcore.protocol.crypto import PublicKey
 from dkimcore.protocol.result import Cause, Unusable
 from dkimcore.protocol.taglist import (
+    decode_base64,
     parse_tag_list,
     remove_white_space,
     split_list,
@@ -175,8 +176,5 @@ def _public_key(encoded: bytes, key_type: KeyType) -> PublicKey | None:
         return None
     if len(encoded) > MAX_PUBLIC_KEY_OCTETS:
         raise Unusable(Cause.LIMIT_EXCEEDED, f"p= has over {MAX_PUBLIC_KEY_OCTETS} octets")
-    try:
-        octets = binascii.a2b_base64(encoded, strict_mode=True)
-    except binascii.Error:
-        raise Unusable(Cause.KEY_SYNTAX_ERROR, "p= is not base64") from None
+    octets = decode_base64(encoded, Cause.KEY_SYNTAX_ERROR, tag="p=")
     return PublicKey.decode(octets, key_type)

@@ -108,7 +108,8 @@ class SigningProfile:
         body_canonicalization: The second half of c=.
         fields: Names, in lower case, of the fields to sign; every instance is signed.
         oversigned_fields: Names, in lower case, to list once more than there are instances,
-            so that adding one breaks the signature (RFC 6376 section 5.4.2).
+            so that adding one breaks the signature (RFC 6376 section 5.4.2).  Their instances
+            are signed, too.
         lifetime: Seconds from t= to x=; None sets no x=.
         body_length: Set l= to the length of the canonical body.  Unsafe (section 8.2).
         copied_fields: Write z=, a copy of the signed fields.
@@ -136,7 +137,8 @@ class SigningProfile:
             raise SettingsError("a signature is not made over DKIM-Signature fields")
         if self.lifetime is not None and self.lifetime < 1:
             raise SettingsError("lifetime is a number of seconds, at least 1: x= must exceed t=")
-        object.__setattr__(self, "field_octets", frozenset(map(str.encode, self.fields)))
+        signed = (*self.fields, *self.oversigned_fields)
+        object.__setattr__(self, "field_octets", frozenset(map(str.encode, signed)))
         object.__setattr__(
             self, "oversigned_octets", tuple(map(str.encode, self.oversigned_fields))
         )

@@ -17,6 +17,7 @@ from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.names import Auid, DomainName, Selector
 from dkimcore.protocol.result import Cause, Unusable
 from dkimcore.protocol.taglist import (
+    decode_base64,
     decode_quoted_printable,
     encode_quoted_printable,
     parse_tag_list,
@@ -256,11 +257,7 @@ def _auid(value: bytes, domain: DomainName) -> Auid:
 
 
 def _base64(value: bytes, tag: str) -> bytes:
-    value = remove_white_space(value)
-    try:
-        octets = binascii.a2b_base64(value, strict_mode=True)
-    except binascii.Error:
-        raise Unusable(_SYNTAX, f"{tag} is not base64") from None
+    octets = decode_base64(value, _SYNTAX, tag=tag)
     if not octets:
         raise Unusable(_SYNTAX, f"{tag} is empty")
     return octets

@@ -7,11 +7,13 @@ means is left to `signature` and `keyrecord`.
 
 from __future__ import annotations
 
+import binascii
 import re
 
 from dkimcore.protocol.result import Cause, Unusable
 
 __all__ = [
+    "decode_base64",
     "decode_quoted_printable",
     "encode_quoted_printable",
     "parse_tag_list",
@@ -99,6 +101,28 @@ def without_value(octets: bytes, name: bytes) -> bytes:
 def remove_white_space(value: bytes) -> bytes:
     """Remove FWS wherever it stands, as base64 values allow."""
     return value.translate(None, _FWS)
+
+
+def decode_base64(value: bytes, cause: Cause, *, tag: str) -> bytes:
+    """Decode base64 in which FWS may stand (RFC 6376 section 2.10, RFC 4648 section 4).
+
+    Args:
+        value: The encoded value; the empty one decodes to nothing.
+        cause: What a malformed value means to the caller.
+        tag: For the detail.
+
+    Raises:
+        Unusable: Other characters, or padding too little, too much or in the middle.
+    """
+    value = remove_white_space(value)
+    try:
+        octets = binascii.a2b_base64(value, strict_mode=True)
+    except binascii.Error:
+        raise Unusable(cause, f"{tag} is not base64") from None
+    # strict_mode lets any number of "=" follow complete groups
+    if len(value) != (len(octets) + 2) // 3 * 4:
+        raise Unusable(cause, f"{tag} has more padding than base64 needs")
+    return octets
 
 
 def split_list(value: bytes) -> tuple[str, ...]:
