@@ -1,6 +1,6 @@
 """Hold an implementation's words against a case."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dkimcore import SignatureResult, TxtAnswer, TxtStatus, VerifyPolicy
@@ -12,7 +12,7 @@ from .model import Answer, Case
 class ZoneResolver:
     """The DNS of one case; counts nothing, follows nothing."""
 
-    zone: dict[str, Answer]
+    zone: Mapping[str, Answer]
 
     def lookup_txt(self, name: str) -> TxtAnswer:
         """The case's answer; a name it does not have does not exist."""
@@ -28,7 +28,7 @@ class ZoneResolver:
 class AsyncZoneResolver:
     """The same for asyncio."""
 
-    zone: dict[str, Answer]
+    zone: Mapping[str, Answer]
 
     async def lookup_txt(self, name: str) -> TxtAnswer:
         """The case's answer."""
