@@ -179,3 +179,15 @@ def test_what_is_no_auid_is_refused(text):
 
 def test_an_auid_of_any_octets_can_be_shown():
     assert str(Auid(b"\xff", DomainName.parse("a.example"))) == "\ufffd@a.example"
+
+
+@rfc("8616", "5")
+@rfc("5890", "2.3.2.1")
+def test_names_can_be_written_in_a_labels():
+    """Statement 126."""
+    domain, selector = DomainName.parse("\u00fc.example"), Selector.parse("\u00fc")
+    assert (domain.a_labels.text, selector.a_labels.text) == ("xn--tda.example", "xn--tda")
+    assert str(Auid(b"a", domain).a_labels) == "a@xn--tda.example"
+    assert (domain.a_labels, selector.a_labels) == (domain, selector)
+    for name in (DomainName.parse("A.example"), Selector.parse("S1"), Auid.parse("a@A.example")):
+        assert name.a_labels is name

@@ -4,6 +4,7 @@ import pytest
 
 from dkimcore.protocol.result import Cause, Unusable
 from dkimcore.protocol.taglist import (
+    decode_base64,
     decode_quoted_printable,
     encode_quoted_printable,
     parse_tag_list,
@@ -137,6 +138,48 @@ def test_folding_white_space_is_removed_and_other_octets_stay():
     assert remove_white_space(b" a\t\r\n b\x0b\x0c\xa0 ") == b"ab\x0b\x0c\xa0"
 
 
+@rfc("6376", "2.10")
+@rfc("4648", "4")
+@pytest.mark.parametrize(
+    ("encoded", "octets"),
+    [
+        (b"", b""),
+        (b"AA==", b"\x00"),
+        (b" A\r\n A=\t=", b"\x00"),
+        (b"AQI=", b"\x01\x02"),
+        (b"AQID", b"\x01\x02\x03"),
+    ],
+)
+def test_base64_may_hold_white_space(encoded, octets):
+    """Statement 22."""
+    assert decode_base64(encoded, SYNTAX, tag="b=") == octets
+
+
+@rfc("6376", "2.10")
+@rfc("4648", "3.2")
+@rfc("4648", "3.3")
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"A",
+        b"AA",
+        b"AA=",
+        b"AQID=",
+        b"AQID==",
+        b"AQID===",
+        b"AQID====",
+        b"AA==AA==",
+        b"A-_A",
+        b"=",
+        b"AA\x0b==",
+    ],
+)
+def test_base64_has_just_the_padding_it_needs(encoded):
+    """Statements 23, 90."""
+    with pytest.raises(Unusable, match="b="):
+        decode_base64(encoded, SYNTAX, tag="b=")
+
+
 @rfc("6376", "3.6.1")
 def test_a_list_is_divided_at_colons():
     """Statements 93, 94, 95."""
@@ -190,3 +233,9 @@ def test_quoted_printable_is_encoded(decoded, also, encoded):
     """Statements 124, 135."""
     assert encode_quoted_printable(decoded, also=also) == encoded
     assert decode_quoted_printable(encoded, SYNTAX) == decoded
+
+
+@rfc("8616", "5")
+def test_utf_8_is_encoded_where_the_message_is_not_internationalised():
+    """Statement 135."""
+    assert encode_quoted_printable("a\u00fc".encode(), keep_utf8=False) == b"a=C3=BC"
