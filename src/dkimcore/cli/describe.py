@@ -53,7 +53,8 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
     """Describe findings, a cure below each."""
     lines = []
     for finding in findings:
-        lines.append(f"- {printable(finding.text)} [{finding.certainty}]")
+        sure = "" if finding.certainty == "fact" else f" [{finding.certainty}]"
+        lines.append(f"- {printable(finding.text)}{sure}")
         if finding.cure:
             lines.append(f"  {printable(finding.cure)}")
     return lines

@@ -21,7 +21,15 @@ from dkimcore.cli.exits import CommandError, Exit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LineEnds", "Message", "Source", "SourceKind", "find_sources", "open_messages"]
+__all__ = [
+    "LineEnds",
+    "Message",
+    "Source",
+    "SourceKind",
+    "begins_with_from_line",
+    "find_sources",
+    "open_messages",
+]
 
 _CHUNK = 65_536
 _IN_MEMORY = 1 << 20  # octets of a message from a pipe that are kept off the disk
@@ -99,6 +107,12 @@ def _with_crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
         octets = octets[:-1] if held else octets
         yield octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     yield held
+
+
+def begins_with_from_line(message: Message) -> bool:
+    """Whether a message has a From_ line on top, as in an mbox."""
+    message.file.seek(0)
+    return _FROM_LINE.match(message.file.readline(_CHUNK)) is not None
 
 
 def find_sources(paths: Iterable[str]) -> list[Source]:

@@ -10,7 +10,14 @@ import click
 from dkimcore.blocking import sign
 from dkimcore.cli.destination import Destination, write_message
 from dkimcore.cli.exits import CommandError, Exit, exit_of, worst
-from dkimcore.cli.messages import LineEnds, Message, SourceKind, find_sources, open_messages
+from dkimcore.cli.messages import (
+    LineEnds,
+    Message,
+    SourceKind,
+    begins_with_from_line,
+    find_sources,
+    open_messages,
+)
 from dkimcore.cli.options import (
     HELP,
     domain,
@@ -195,8 +202,7 @@ def _sign_source(
 
 
 def _refuse_mbox(message: Message) -> None:
-    message.file.seek(0)
-    if message.file.read(5) == b"From ":
+    if begins_with_from_line(message):
         raise CommandError(
             "begins with a From_ line, as an mbox does; give single messages (formail -s divides "
             "an mbox)",

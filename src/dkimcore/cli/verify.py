@@ -28,7 +28,6 @@ from dkimcore.cli.options import (
     resolver_options,
 )
 from dkimcore.cli.output import print_json, printable, progress, say, warn
-from dkimcore.diagnosis import MAX_MESSAGE_OCTETS, explain
 from dkimcore.errors import DkimError, SettingsError
 from dkimcore.protocol.authres import render
 from dkimcore.protocol.message import to_crlf
@@ -219,6 +218,9 @@ def _verify_message(message: Message, task: _Task) -> Exit:
 
 
 def _findings(message: Message, results: VerifyResults, task: _Task) -> list[tuple[Finding, ...]]:
+    # It takes a third of the time that a run takes without it.
+    from dkimcore.diagnosis import MAX_MESSAGE_OCTETS, explain
+
     if all(result.passed and not result.unsigned_fields for result in results):
         return [() for _ in results]
     octets = bytearray()
