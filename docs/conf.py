@@ -16,7 +16,7 @@ GENERATED = ROOT / "docs/reference/_generated"
 sys.path.insert(0, str(ROOT))
 
 from dkimcore.version import __version__  # noqa: E402
-from scripts import conformance, statuses  # noqa: E402
+from scripts import conformance, limits, modules, statuses  # noqa: E402
 
 project = "dkimcore"
 author = "The dkimcore authors"
@@ -80,6 +80,8 @@ def skip_unexplained(
 def generate(app: Sphinx) -> None:
     """Writes the pages that are made from the tests and from the code."""
     conformance.main([str(GENERATED / "conformance.md")])
+    limits.main([str(GENERATED / "limits.md")])
+    modules.main([str(GENERATED / "modules.md")])
     statuses.main([str(GENERATED / "statuses.md")])
 
 
