@@ -1,0 +1,325 @@
+"""Authentication-Results (RFC 8601): ours cannot be misread, forged ones are found."""
+
+import re
+import time
+
+import pytest
+
+from dkimcore.errors import SettingsError
+from dkimcore.protocol.authres import claimed_authserv_id, forged_positions, render
+from dkimcore.protocol.keyrecord import KeyRecord
+from dkimcore.protocol.message import Header
+from dkimcore.protocol.names import Auid, DomainName, Selector
+from dkimcore.protocol.result import Cause, SignatureResult, Status
+from dkimcore.protocol.signature import Signature
+from tests.protocol import material
+
+rfc = pytest.mark.rfc
+HOST = "mx.example.net"
+RSA_RECORD = KeyRecord(public_key=material.rsa().public_key)
+
+
+def signature(data=b"\x01" * 64, *, domain="example.com", selector="s1", auid=None):
+    return Signature(
+        algorithm=material.rsa().algorithm,
+        domain=DomainName.parse(domain),
+        selector=Selector.parse(selector),
+        signed_fields=(b"from",),
+        body_hash=bytes(32),
+        signature_data=data,
+        auid=auid,
+    )
+
+
+def result(status=Status.PASS, cause=None, **changes):
+    standard = {"status": status, "cause": cause, "detail": "", "position": 0}
+    return SignatureResult(**{**standard, "signature": signature(), **changes})
+
+
+def printed(*results, host=HOST):
+    """The field unfolded, as one line."""
+    return render(host, results).raw.decode().replace("\r\n", "")
+
+
+@rfc("8601", "2.2")
+@rfc("8601", "2.7.1")
+def test_an_unsigned_message_is_none():
+    """Statements 137, 146."""
+    assert render(HOST, ()).raw == b"Authentication-Results: mx.example.net;\r\n\tdkim=none"
+
+
+@rfc("8601", "2.3")
+@rfc("8601", "2.7.1")
+def test_a_pass_tells_what_passed():
+    """Statements 138, 139."""
+    line = printed(result(key_record=RSA_RECORD))
+    assert line.split() == [
+        "Authentication-Results:",
+        "mx.example.net;",
+        "dkim=pass",
+        "(2048-bit",
+        "key)",
+        "header.d=example.com",
+        "header.i=@example.com",
+        "header.a=rsa-sha256",
+        "header.s=s1",
+        "header.b=AQEBAQEB",
+    ]
+
+
+@rfc("8601", "2.2")
+def test_what_a_person_may_want_to_know_stands_in_a_comment():
+    """Statement 140."""
+    assert "(2048-bit key, DNSSEC, testing)" in printed(
+        result(key_record=RSA_RECORD, authentic=True, testing=True)
+    )
+
+
+@rfc("8601", "2.2")
+@rfc("6376", "6.1")
+@pytest.mark.parametrize("cause", Cause)
+def test_a_failure_tells_its_reason(cause):
+    """Statements 140, 141: in a quoted-string."""
+    line = printed(result(cause.status, cause, key_record=RSA_RECORD))
+    assert f'dkim={cause.status} reason="{cause.phrase}"' in re.sub(r"\s+", " ", line)
+    assert "2048-bit" not in line
+
+
+def test_a_signature_that_could_not_be_parsed_has_no_properties():
+    """Statement 138."""
+    line = printed(result(Status.PERMERROR, Cause.SIGNATURE_SYNTAX_ERROR, signature=None))
+    assert line.endswith('dkim=permerror reason="signature syntax error"')
+
+
+@rfc("8601", "2.2")
+@rfc("8601", "2.7.1")
+def test_each_signature_has_its_own_result():
+    """Statement 140."""
+    results = (result(), result(Status.FAIL, Cause.BODY_HASH, signature=signature(b"\x02" * 64)))
+    parts = printed(*results).split(";")
+    assert [part.split()[0] for part in parts[1:]] == ["dkim=pass", "dkim=fail"]
+
+
+@rfc("6008", "3")
+def test_as_much_of_b_is_printed_as_tells_signatures_apart():
+    """Statement 139."""
+    alike = [signature(b"\x01" * 9 + bytes([last])) for last in (1, 2, 3)]
+    lines = printed(*(result(signature=one) for one in alike))
+    shown = re.findall(r'header\.b="?([^\s;"]+)', lines)
+    assert len(set(shown)) == 3
+    assert all(len(text) == 14 for text in shown)
+    again = printed(result(), result(signature=signature()))
+    assert len(re.findall("header.b=AQEBAQEB(?![A-Za-z])", again)) == 2
+
+
+def test_many_long_signatures_that_begin_alike_cost_little():
+    """Statement 70: five of 16 KiB, which differ in their last octets."""
+    alike = [result(signature=signature(bytes(12_000) + bytes([last]))) for last in range(5)]
+    started = time.process_time()
+    render(HOST, alike)
+    assert time.process_time() - started < 0.1
+
+
+INJECTIONS = [
+    b'x"; dkim=pass header.d=bank.example',
+    b"x; dkim=pass",
+    b"x\r\nAuthentication-Results: mx.example.net; dkim=pass",
+    b"x\r\n\r\nbody",
+    b"x\n\tdkim=pass",
+    b"x\\",
+    b'\\"; dkim=pass ("',
+    b"(; dkim=pass)",
+    b"\x00; dkim=pass",
+    b"\xff; dkim=pass",
+    "x\u2028; dkim=pass\u0085".encode(),
+    b"x y",
+    b'"',
+    b"",
+]
+
+
+@rfc("8601", "2.2")
+@rfc("8601", "7.1")
+@pytest.mark.parametrize("local_part", INJECTIONS)
+def test_an_auid_cannot_bring_in_a_result(local_part):
+    """Statement 141: CVE-2020-12272 was one that could."""
+    auid = Auid(local_part, DomainName.parse("example.com"))
+    raw = render(HOST, [result(signature=signature(auid=auid))]).raw.decode()
+    assert all(line.startswith("\t") for line in raw.split("\r\n")[1:])
+    assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028]", raw.replace("\r\n", ""))
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"', '""', raw)
+    assert bare.count("dkim=") == 1
+    assert bare.count(";") == 1
+    assert '"' not in bare.replace('""', "")
+
+
+@rfc("8601", "2.2")
+@rfc("2045", "5.1")
+@pytest.mark.parametrize(
+    ("local_part", "value"),
+    [
+        (b"", "@example.com"),
+        (b"alice", "alice@example.com"),
+        (b"a.b+c", "a.b+c@example.com"),
+        ("\u00fc".encode(), "\u00fc@example.com"),
+        (b"a/b", '"a/b@example.com"'),
+        (b'a"b\\', '"a\\"b\\\\@example.com"'),
+        (b"a\r\nb", '"a??b@example.com"'),
+    ],
+)
+def test_a_property_is_a_token_or_an_address_or_quoted(local_part, value):
+    """Statement 139."""
+    auid = Auid(local_part, DomainName.parse("example.com"))
+    assert f"header.i={value} header.a" in re.sub(
+        r"\s+", " ", printed(result(signature=signature(auid=auid)))
+    )
+
+
+@rfc("8601", "2.2")
+def test_base64_is_quoted_where_it_is_no_token():
+    """Statement 139: "/" and "=" are not for tokens."""
+    assert 'header.b="////////"' in printed(result(signature=signature(b"\xff" * 64)))
+    assert 'header.b="AQ=="' in printed(result(signature=signature(b"\x01")))
+
+
+@rfc("5322", "2.1.1")
+@pytest.mark.parametrize("octets", [100, 2000, 12_000])
+def test_no_line_is_longer_than_mail_allows(octets):
+    """Statement 120 for this field: whatever the message brought, at most 998 octets."""
+    auid = Auid(b"x" * octets, DomainName.parse("example.com"))
+    alike = [signature(bytes(octets) + bytes([last]), auid=auid) for last in (1, 2)]
+    raw = render(HOST, [result(signature=one) for one in alike]).raw
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+
+
+@rfc("5322", "2.1.1")
+@rfc("8616", "6")
+def test_long_names_in_u_labels_fit_too():
+    domain = ".".join(["\u4f8b" * 18] * 4)
+    raw = render(HOST, [result(signature=signature(domain=domain))]).raw
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+
+
+@rfc("5322", "2.1.1")
+def test_the_field_is_folded():
+    raw = render(HOST, [result(key_record=RSA_RECORD), result(Status.FAIL, Cause.SIGNATURE)]).raw
+    assert all(len(line) <= 78 for line in raw.split(b"\r\n"))
+
+
+@rfc("8601", "2.5")
+@pytest.mark.parametrize("host", ["", "mx\r\nX: y", "mx\n", "mx\x00"])
+def test_an_authserv_id_is_printable(host):
+    """Statement 137."""
+    with pytest.raises(SettingsError, match="authserv-id"):
+        render(host, ())
+
+
+@rfc("8601", "2.5")
+def test_an_authserv_id_is_quoted_where_it_must_be():
+    """Statement 137."""
+    assert render("my host", ()).raw.startswith(b'Authentication-Results: "my host";')
+    assert claimed_authserv_id(render("my host", ()).value) == "my host"
+
+
+OURS = [
+    b" mx.example.net; dkim=pass",
+    b"mx.example.net;none",
+    b" MX.Example.NET; none",
+    b" mx.example.net.; none",
+    b" mx.example.net 1; none",
+    b" mx.example.net/1; none",
+    b" mx.example.net\t; none",
+    b" mx.example.net(comment); none",
+    b" mx.example.net",
+    b' "mx.example.net"; none',
+    b' "MX.example.net."; none',
+    b' "mx\\.example.net"; none',
+    b' "mx.example.net" 1 ; none',
+    b" (a comment) mx.example.net; none",
+    b" (a (nested \\) one)) (b)\r\n\tmx.example.net; none",
+    b"\r\n mx.example.net;\r\n none",
+    b"\r\n\t\r\n mx.example.net; none",
+    b" mx.example.net 2; none",
+    b' mx.example.net"x"; none',
+]
+
+
+@rfc("8601", "5")
+@rfc("8601", "7.1")
+@pytest.mark.parametrize("value", OURS)
+def test_a_field_that_claims_to_be_ours_is_forged(value):
+    """Statements 142, 145: whatever it is dressed up in."""
+    assert claimed_authserv_id(value) == HOST
+    header = Header(b"Authentication-Results:" + value)
+    for host in (HOST, "MX.EXAMPLE.NET", "mx.example.net."):
+        assert forged_positions(header, host) == (0,)
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b" ",
+        b" ;",
+        b" ; dkim=pass",
+        b" (never ends mx.other; none",
+        b' "mx.other; none',
+        b' "\\"',
+        b" (",
+        b" (\\)",
+    ],
+)
+def test_a_field_that_cannot_be_read_is_not_trusted(value):
+    """Statement 145: a more generous reader might believe it."""
+    assert claimed_authserv_id(value) is None
+    assert forged_positions(Header(b"Authentication-Results:" + value), HOST) == (0,)
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" mx.example.com; dkim=pass",
+        b" notmx.example.net; none",
+        b" mx.example.net.evil; none",
+        b" (mx.example.net) mx.example.org; none",
+        b" mx.example.org (mx.example.net); none",
+        b' "mx.example.org"; mx.example.net',
+    ],
+)
+def test_the_fields_of_others_stay(value):
+    """Statement 142."""
+    assert forged_positions(Header(b"Authentication-Results:" + value), HOST) == ()
+
+
+@rfc("8601", "5")
+@rfc("8616", "6")
+@pytest.mark.parametrize("host", ["mx.b\u00fccher.example", "mx.xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "claimed", ["mx.b\u00fccher.example", "mx.xn--bcher-kva.example", "MX.B\u00dcCHER.example"]
+)
+def test_u_labels_and_a_labels_are_the_same_name(host, claimed):
+    """Statements 142, 144."""
+    header = Header(f"Authentication-Results: {claimed}; none".encode())
+    assert forged_positions(header, host) == (0,)
+
+
+@rfc("8601", "5")
+@rfc("8601", "4.1")
+def test_forged_fields_are_named_from_the_bottom_up():
+    """Statement 142: so that deleting one does not move the others (CVE-2022-48521)."""
+    header = Header(
+        b"Authentication-Results: mx.example.net; dkim=pass\r\n"
+        b"From: a\r\n"
+        b"AUTHENTICATION-results : mx.example.net; none\r\n"
+        b"Authentication-Results: other.example; none\r\n"
+        b"X-Authentication-Results: mx.example.net; none\r\n"
+        b"authentication-results:(x)MX.example.net; none"
+    )
+    assert forged_positions(header, HOST) == (5, 2, 0)
+
+
+@rfc("8601", "5")
+def test_octets_that_are_no_text_are_somebody_elses_name():
+    assert claimed_authserv_id(b" \xff; none") == "\ufffd"
