@@ -13,6 +13,7 @@ __all__ = [
     "empty_lines_and_wsp",
     "field",
     "reduce_white_space",
+    "select",
     "signature_data",
     "signed_view",
 ]
@@ -68,6 +69,18 @@ def _name(raw: bytes) -> bytes:
     return name.rstrip(b" \t").lower() if colon else b""
 
 
+def select(header: bytes, names: list[bytes]) -> list[bytes]:
+    """Section 5.4.2: of each name the lowest field that no earlier name has taken."""
+    left = _fields(header)
+    selected = []
+    for name in names:
+        for position in range(len(left) - 1, -1, -1):
+            if _name(left[position]) == name.lower():
+                selected.append(left.pop(position))
+                break
+    return selected
+
+
 _OWN_DATA = re.compile(rb"(;[ \t\r\n]*b=)([^;]*)\Z")
 
 
@@ -102,13 +115,7 @@ def signed_view(
         header, _, octets = message.partition(b"\r\n\r\n")
     fields = _fields(header)
     own = [raw for raw in fields if _name(raw) == b"dkim-signature"]
-    rest = [raw for raw in fields if _name(raw) != b"dkim-signature"]
-    selected = []
-    for name in names:
-        for position in range(len(rest) - 1, -1, -1):
-            if _name(rest[position]) == name.lower():
-                selected.append(field(rest.pop(position), relaxed=relaxed_header))
-                break
+    selected = [field(raw, relaxed=relaxed_header) for raw in select(header, names)]
     canonical_body = body(octets, relaxed=relaxed_body)
     if length is not None:
         canonical_body = canonical_body[:length]

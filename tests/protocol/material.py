@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from dkimcore.protocol.policy import Limits, SigningProfile, VerifyPolicy
 from dkimcore.protocol.result import VerifyResults
 from dkimcore.protocol.sign import SignatureRequest, Signing
 from dkimcore.protocol.verify import Verification
+from tests.properties import models
 
 NOW = 1_700_000_000
 DOMAIN = DomainName.parse("example.com")
@@ -119,43 +121,36 @@ def sign_by_hand(
     message: bytes,
     key: PrivateKey,
     *,
-    tags: bytes = b"",
-    names: bytes = b"from:to:subject",
-    changes: dict[bytes, bytes] | None = None,
-    template: bytes | None = None,
+    changes: dict[bytes, bytes | None] | None = None,
+    shape: bytes = b"%b; b=@@",
 ) -> bytes:
     """Sign with c=relaxed/relaxed without the library's signer, whatever the tags say.
 
-    What is hashed is made here from RFC 6376 sections 3.4.2, 3.4.4 and 3.7, for messages that
-    are one line per field and need no body canonicalization. The template's ``%b`` are bh=,
-    then nothing where b= goes; `changes` replaces or, given None, drops single tags.
+    What is hashed is made from RFC 6376 sections 3.4.2, 3.4.4 and 3.7 by the naive models.
+    `changes` replaces, adds or, given None, drops single tags. In `shape` ``%b`` is where
+    all tags but b= go, ``@@`` where the signature data do.
     """
     head, _, body = message.partition(b"\r\n\r\n")
     hash_name = "sha1" if key.algorithm is Algorithm.RSA_SHA1 else "sha256"
-    tag_list = {
+    canonical_body = models.body(body, relaxed=True)
+    tags: dict[bytes, bytes | None] = {
         b"v": b"1",
         b"a": key.algorithm.encode(),
         b"c": b"relaxed/relaxed",
         b"d": b"example.com",
         b"s": b"s1",
-        b"h": names,
-        b"bh": base64.b64encode(hashlib.new(hash_name, body).digest()),
+        b"h": b"from:to:subject",
+        b"bh": base64.b64encode(hashlib.new(hash_name, canonical_body).digest()),
+        **(changes or {}),
     }
-    tag_list.update(changes or {})
-    value = b"; ".join(name + b"=" + text for name, text in tag_list.items() if text is not None)
-    value = (template or b"%b") % (value + tags) + b"; b="
-    fields = [tuple(field.split(b":", 1)) for field in head.split(b"\r\n")]
-    hashed = b""
-    for wanted in names.lower().replace(b" ", b"").split(b":"):
-        for position in range(len(fields) - 1, -1, -1):
-            name, text = fields[position]
-            if name.lower() == wanted:
-                hashed += wanted + b":" + text.strip(b" ") + b"\r\n"
-                del fields[position]
-                break
-    hashed += b"dkim-signature:" + b" ".join(value.split(b" ")).strip(b" ")
-    data = key.sign_digest(hashlib.new(hash_name, hashed).digest())
-    return b"DKIM-Signature: " + value + base64.b64encode(data) + b"\r\n" + message
+    listed = b"; ".join(name + b"=" + text for name, text in tags.items() if text is not None)
+    value = shape % listed
+    names = re.split(rb"\s*:\s*", tags[b"h"] or b"")
+    own = re.sub(rb"\s*@@\s*", b"", b"DKIM-Signature: " + value)
+    hashed = [models.field(raw, relaxed=True) for raw in (*models.select(head, names), own)]
+    digest = hashlib.new(hash_name, b"\r\n".join(hashed)).digest()
+    data = base64.b64encode(key.sign_digest(digest))
+    return b"DKIM-Signature: " + value.replace(b"@@", data) + b"\r\n" + message
 
 
 def verify(
