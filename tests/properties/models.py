@@ -48,8 +48,7 @@ def field(raw: bytes, *, relaxed: bool) -> bytes:
     """Sections 3.4.1 and 3.4.2, for one field without its final CRLF."""
     if not relaxed:
         return raw
-    name, colon, value = raw.partition(b":")
-    value = re.sub(rb"\r\n(?=[ \t])", b"", value)
+    name, colon, value = re.sub(rb"\r\n(?=[ \t])", b"", raw).partition(b":")
     value = re.sub(rb"[ \t]+", b" ", value)
     return re.sub(rb"[ \t]+\Z", b"", name).lower() + colon + re.sub(rb"\A | \Z", b"", value)
 
@@ -65,7 +64,7 @@ def _fields(header: bytes) -> list[bytes]:
 
 
 def _name(raw: bytes) -> bytes:
-    name, colon, _ = raw.partition(b":")
+    name, colon, _ = re.sub(rb"\r\n(?=[ \t])", b"", raw).partition(b":")
     return name.rstrip(b" \t").lower() if colon else b""
 
 

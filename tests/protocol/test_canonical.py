@@ -64,6 +64,7 @@ def test_a_simple_field_is_not_changed(raw):
         (b"Subject:a\r\n b\r\n\tc", b"subject:a b c"),
         (b"Subject: a\r\n \t\r\n  b", b"subject:a b"),
         (b"Subject \t: a", b"subject:a"),
+        (b"Subject\r\n : a", b"subject:a"),
         (b"Subject: a \t", b"subject:a"),
         (b"Subject:", b"subject:"),
         (b"Subject: \t \r\n \t", b"subject:"),

@@ -46,6 +46,14 @@ def test_white_space_before_the_colon_is_no_part_of_the_name():
     assert HeaderField(b"Subject \t: x").name == b"Subject"
 
 
+@rfc("5322", "2.2.3")
+def test_a_field_is_unfolded_before_its_name_is_read():
+    header = Header(b"Subject \r\n : x\r\nTo: y")
+    assert header[0].name == b"Subject"
+    assert list(header.positions(b"subject")) == [0]
+    assert header.canonical(Canonicalization.RELAXED)[0] == b"subject:x"
+
+
 def test_a_line_without_a_colon_has_no_name():
     """Statement 60."""
     assert (HeaderField(b"From alice").name, HeaderField(b"From alice").value) == (b"", b"")

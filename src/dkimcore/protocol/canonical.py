@@ -41,9 +41,9 @@ def canonicalize_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     """
     if canonicalization is Canonicalization.SIMPLE:
         return raw
+    if b"\r\n" in raw:
+        raw = raw.replace(b"\r\n", b"")
     name, colon, value = raw.partition(b":")
-    if b"\r\n" in value:
-        value = value.replace(b"\r\n", b"")
     value = reduce_white_space(value).strip(b" ")
     return name.rstrip(b" \t").lower() + colon + value
 

@@ -43,7 +43,8 @@ class HeaderField(NamedTuple):
     def name(self) -> bytes:
         """The field name as written, without WSP before the colon; empty if there is no colon."""
         name, colon, _ = self.raw.partition(b":")
-        return name.rstrip(b" \t") if colon else b""
+        # A fold in front of the colon is white space there (RFC 5322 section 2.2.3).
+        return name.replace(b"\r\n", b"").rstrip(b" \t") if colon else b""
 
     @property
     def value(self) -> bytes:
