@@ -9,6 +9,8 @@ import pytest
 
 import dkimcore
 
+from .conftest import COMMAND
+
 VERBS = ["sign", "verify", "keygen", "testkey", "record"]
 
 
@@ -59,6 +61,19 @@ def test_a_bug_is_one_line_and_a_status(run, monkeypatch, message):
     assert (ran.status, ran.out) == (70, b"")
     assert "ZeroDivisionError" in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_output_that_cannot_be_written(signed, records):
+    command = f"{COMMAND} verify --records {records} {signed}"
+    ran = shell(f"{command} > /dev/full")
+    assert ran.returncode == 74
+    assert ran.stderr.count(b"\n") == 1
+    assert shell(f"{command} >&-").returncode == 74
+    assert shell(f"{COMMAND} verify --records {records} <&-").returncode == 66
+
+
+def shell(command):
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
 
 
 def test_signing_does_not_import_dns(keys, message):
@@ -119,3 +134,6 @@ def test_a_progress_bar_for_many_files_on_a_terminal(message, records, tmp_path)
     assert b"verifying" in output
     piped = on_a_terminal(f"dkimcore verify --records {records} {tmp_path}/*.eml 2>/dev/null")
     assert b"verifying" not in piped
+    seen = on_a_terminal(f"dkimcore verify --records {records} {tmp_path}/*.eml >{tmp_path}/out")
+    assert b"verifying" in seen
+    assert (tmp_path / "out").read_bytes().count(b": none\n") == 41

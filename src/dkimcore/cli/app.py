@@ -83,6 +83,8 @@ def application() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status."""
+    if sys.stdout is None:  # its descriptor was closed by whoever started us
+        return Exit.IO
     try:
         status = application.main(list(arguments), prog_name="dkimcore", standalone_mode=False)
         sys.stdout.flush()
@@ -109,14 +111,23 @@ def _usage(error: click.UsageError) -> int:
 
 def _failed(error: DkimError | OSError | CommandError | click.ClickException) -> int:
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has had enough.  Nothing more is written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has had enough.
+        _drop_output()
         return 128 + signal.SIGPIPE
+    if isinstance(error, OSError) and error.filename is None:
+        _drop_output()  # it may be standard output that cannot be written
     if isinstance(error, click.ClickException):
         click.echo(f"dkimcore: {printable(error.format_message())}", err=True)
         return Exit.USAGE
     click.echo(f"dkimcore: {printable(_text(error))}", err=True)
     return exit_of(error)
+
+
+def _drop_output() -> None:
+    """Write nothing more, not even what is buffered when Python ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _text(error: Exception) -> str:

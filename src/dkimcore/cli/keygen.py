@@ -154,6 +154,8 @@ def command(
         raise click.UsageError("--append-domain needs -d DOMAIN")
     _check_bits(kind, bits)
     folder = Path(directory)
+    if "?" in directory:
+        raise click.UsageError("a folder with '?' in its name cannot be part of a key URI")
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder; make it first", status=Exit.CANNOT_CREATE)
     flags = ["y"] * testmode + ["s"] * (no_subdomains or not subdomains)

@@ -186,6 +186,8 @@ def _open(source: Source) -> IO[bytes]:
             return file
         with file:
             return _spooled(file)
+    if sys.stdin is None:  # its descriptor was closed by whoever started us
+        raise CommandError("standard input is closed", status=Exit.NO_INPUT)
     return _spooled(sys.stdin.buffer)
 
 

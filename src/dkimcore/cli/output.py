@@ -84,5 +84,11 @@ def progress(items: Iterable[_T], *, label: str, total: int | None) -> Iterator[
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # rich prints standard output above the bar, which is right only where both are one terminal.
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as bar:
         yield from bar.track(items, total=total, description=label)

@@ -51,7 +51,10 @@ def explain_body(
         return [
             Finding(
                 code="body-unchanged",
-                text="The body is as it was signed; what is wrong is in the header.",
+                text="The body is as it was signed; what is wrong is in the header."
+                if signature.body_length is None
+                else f"The first {signature.body_length} octets of the body, l=, are as they were "
+                "signed; what is wrong is in the header.",
                 certainty=Certainty.PROVED,
             )
         ]
