@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import SettingsError
 from dkimcore.protocol.message import HeaderField
+from dkimcore.protocol.names import DomainName
 from dkimcore.protocol.result import SignatureResult, Status
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ _VALUE = re.compile(_TCHARS)
 
 # RFC 6008 section 3: at least the first 8 characters of b=, more where signatures share them.
 _SHORTEST_B = 8
+# Signatures whose b= agree any further were made to agree, and need not be told apart.
+_LONGEST_B = 64
+
+# An address has no more (RFC 5321 section 4.5.3.1.3: 256 octets in a path, "<" and ">"
+# among them).  A longer i= could make a line longer than the 998 of RFC 5322 section 2.1.1.
+_LONGEST_AUID = 254
 
 _LINE = 78
 
@@ -71,9 +78,10 @@ def _resinfo(result: SignatureResult, prefix: str) -> list[str]:
     signature = result.signature
     if signature is not None:
         auid = f"@{signature.domain}" if signature.auid is None else str(signature.auid)
+        parts.append(f"header.d={_quoted_unless(_PVALUE, str(signature.domain))}")
+        if len(auid.encode()) <= _LONGEST_AUID:
+            parts.append(f"header.i={_quoted_unless(_PVALUE, auid)}")
         parts += [
-            f"header.d={_quoted_unless(_PVALUE, str(signature.domain))}",
-            f"header.i={_quoted_unless(_PVALUE, auid)}",
             f"header.a={signature.algorithm}",
             f"header.s={_quoted_unless(_PVALUE, str(signature.selector))}",
             f"header.b={_quoted_unless(_PVALUE, prefix)}",
@@ -104,8 +112,7 @@ def _signature_prefixes(results: Sequence[SignatureResult]) -> list[str]:
         for result in results
     ]
     length = _SHORTEST_B
-    longest = max(map(len, whole), default=0)
-    while length < longest and len({text[:length] for text in whole}) < len(set(whole)):
+    while length < _LONGEST_B and len({text[:length] for text in whole}) < len(set(whole)):
         length += 1
     return [text[:length] for text in whole]
 
@@ -125,12 +132,22 @@ def forged_positions(header: Header, authserv_id: str) -> tuple[int, ...]:
         Positions in the header, bottom up: fields are to be deleted in this order, or
         deleting one moves the others (CVE-2022-48521 was that).
     """
-    ours = _normal(authserv_id)
+    ours = _spellings(authserv_id)
     return tuple(
         position
         for position in reversed(header.positions(b"authentication-results"))
-        if claimed_authserv_id(header[position].value) in (None, ours)
+        if (claimed := claimed_authserv_id(header[position].value)) is None or claimed in ours
     )
+
+
+def _spellings(authserv_id: str) -> frozenset[str]:
+    """Our authserv-id as written, in A-labels and in U-labels."""
+    normal = _normal(authserv_id)
+    try:
+        name = DomainName.parse(normal)
+    except SettingsError:  # an authserv-id need not be a domain name
+        return frozenset((normal,))
+    return frozenset((normal, name.ascii, name.u_labels))
 
 
 def claimed_authserv_id(value: bytes) -> str | None:
@@ -159,7 +176,7 @@ _AUTHSERV_ID = re.compile(rb'"((?:[^"\\]|\\.)*+)"|[^\s;("]++', re.DOTALL)
 
 def _normal(authserv_id: str) -> str:
     # OpenDKIM writes "authserv-id/job-id"; what follows the slash is not part of it.
-    return authserv_id.partition("/")[0].strip().rstrip(".").casefold()
+    return authserv_id.partition("/")[0].strip().rstrip(".").lower()
 
 
 def _skip_cfws(value: bytes) -> bytes | None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from dkimcore.errors import SettingsError
 
-__all__ = ["Auid", "DomainName", "Selector"]
+__all__ = ["Auid", "DomainName", "Selector", "to_a_labels"]
 
 # RFC 5321 section 4.1.2: sub-domain = Let-dig [Ldh-str].  The underscore is outside of that
 # and in wide use, for selectors above all ("dkim_s1024"), so it is accepted.
@@ -24,8 +24,12 @@ _MAX_NAME = 253  # octets, RFC 1035 section 2.3.4 without length octets and root
 
 
 @lru_cache(maxsize=4096)
-def _to_a_labels(text: str) -> str:
-    """Return the name as lower-case A-labels; raise ValueError if it is not a name."""
+def to_a_labels(text: str) -> str:
+    """Return a name as lower-case A-labels (RFC 8616 section 4).
+
+    Raises:
+        ValueError: It is no domain name; the text says why, without the name.
+    """
     ascii_text = text
     if len(text) > _MAX_NAME:
         raise ValueError("it is longer than 253 octets")
@@ -68,7 +72,7 @@ class DomainName:
             SettingsError: It is not a domain name of at least two labels.
         """
         try:
-            name = cls(text, _to_a_labels(text))
+            name = cls(text, to_a_labels(text))
         except ValueError as exc:
             raise SettingsError(
                 f"{text!r} is not a domain name: {exc}; write one such as example.com"
@@ -83,6 +87,18 @@ class DomainName:
     def a_labels(self) -> DomainName:
         """The same domain written in A-labels, for messages that are not internationalised."""
         return self if self.text.isascii() else DomainName(self.ascii, self.ascii)
+
+    @property
+    def u_labels(self) -> str:
+        """The name in U-labels, where its A-labels have any (RFC 5890 section 2.3.2.1)."""
+        if "xn--" not in self.ascii:
+            return self.ascii
+        import idna  # as in _to_a_labels
+
+        try:
+            return idna.decode(self.ascii)
+        except (idna.IDNAError, UnicodeError):
+            return self.ascii
 
     def is_within(self, parent: DomainName) -> bool:
         """Whether this is the same as, or a subdomain of, another domain."""
@@ -115,7 +131,7 @@ class Selector:
             SettingsError: It is not a sequence of labels.
         """
         try:
-            return cls(text, _to_a_labels(text))
+            return cls(text, to_a_labels(text))
         except ValueError as exc:
             raise SettingsError(
                 f"{text!r} is not a selector: {exc}; write labels such as s1 or 2026.mail"

@@ -298,8 +298,15 @@ class Verification:
             body_hash = self._body_hashes[lane] = BodyHash(*lane)
         return body_hash
 
+    @property
+    def _body_too_large(self) -> bool:
+        limit = self._policy.limits.body_octets
+        return limit is not None and self._body_octets > limit
+
     def _wanted_body_hashes(self) -> list[BodyHash]:
         wanted: list[BodyHash] = []
+        if self._body_too_large:
+            return wanted
         for candidate in self._candidates:
             body_hash = candidate.body_hash
             if candidate.cause is None and body_hash is not None and body_hash not in wanted:
@@ -320,11 +327,7 @@ class Verification:
         if self._finished:
             raise StateError("feed() after finish()")
         self._body_octets += len(chunk)
-        limit = self._policy.limits.body_octets
-        if limit is not None and self._body_octets > limit:
-            for candidate in self._candidates:
-                if candidate.cause is None:
-                    candidate.conclude(Cause.LIMIT_EXCEEDED, f"the body has over {limit} octets")
+        if self._body_too_large:
             self._wanted = []
         for body_hash in self._wanted:
             body_hash.feed(chunk)
@@ -349,6 +352,9 @@ class Verification:
             length = signature.body_length
             if not candidate.answered:
                 candidate.conclude(Cause.KEY_UNAVAILABLE, "the key query was not answered")
+            elif self._body_too_large:
+                detail = f"the body has over {self._policy.limits.body_octets} octets"
+                candidate.conclude(Cause.LIMIT_EXCEEDED, detail)
             elif length is not None and length > body_hash.total:
                 detail = f"l={length}, but the body has {body_hash.total} octets"
                 candidate.conclude(Cause.BODY_TOO_SHORT, detail)
