@@ -59,11 +59,17 @@ def measure(module: str) -> Measurement:
             ]
         )
         if tests.returncode:
-            return Measurement(module=module, percent=0.0, problem=tests.stdout + tests.stderr)
+            return Measurement(module=module, percent=0.0, problem=closing(tests.stdout))
         run(["coverage", "json", "-q", f"--data-file={data}", "-o", str(report)])
         if not report.exists():
             return Measurement(module=module, percent=0.0, problem=f"{test} never imports it")
         return judge(module, json.loads(report.read_text())["files"][str(source)])
+
+
+def closing(output: str) -> str:
+    """Returns pytest's summary: the names of the tests that failed."""
+    _, found, summary = output.partition("short test summary info")
+    return f"{TESTS} fails:\n{summary.partition(chr(10))[2] if found else output}"
 
 
 def judge(module: str, figures: dict[str, object]) -> Measurement:
