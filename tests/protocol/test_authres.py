@@ -323,3 +323,10 @@ def test_forged_fields_are_named_from_the_bottom_up():
 @rfc("8601", "5")
 def test_octets_that_are_no_text_are_somebody_elses_name():
     assert claimed_authserv_id(b" \xff; none") == "\ufffd"
+
+
+@rfc("8601", "2.5")
+def test_an_authserv_id_need_not_be_a_domain_name():
+    header = Header(b"Authentication-Results: mailhost; dkim=pass")
+    assert forged_positions(header, "Mailhost") == (0,)
+    assert forged_positions(header, "other host") == ()

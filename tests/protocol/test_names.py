@@ -191,3 +191,17 @@ def test_names_can_be_written_in_a_labels():
     assert (domain.a_labels, selector.a_labels) == (domain, selector)
     for name in (DomainName.parse("A.example"), Selector.parse("S1"), Auid.parse("a@A.example")):
         assert name.a_labels is name
+
+
+@rfc("8616", "4")
+@pytest.mark.parametrize(
+    ("text", "u_labels"),
+    [
+        ("xn--bcher-kva.example", "b\u00fccher.example"),
+        ("B\u00dcCHER.example", "b\u00fccher.example"),
+        ("Example.COM", "example.com"),
+        ("xn--a.example", "xn--a.example"),  # no label decodes to this
+    ],
+)
+def test_u_labels_of_a_name(text, u_labels):
+    assert DomainName.parse(text).u_labels == u_labels
