@@ -63,6 +63,7 @@ find_missing() {
     need opendkim-tools have opendkim-genkey
     need libmail-dkim-perl perl -MMail::DKIM::Verifier -MMail::DKIM::Signer -e 1
     need openssl have openssl
+    need groff-base have groff
 }
 
 policy=/usr/sbin/policy-rc.d

@@ -44,7 +44,7 @@ def test_ed25519_alone(run, tmp_path):
     assert "k=ed25519; " in (tmp_path / "s1.txt").read_text()
 
 
-@pytest.mark.skipif(find_program("opendkim-genkey") is None, reason="no opendkim-genkey here")
+@pytest.mark.server("opendkim-genkey")
 @pytest.mark.parametrize(
     "options",
     [

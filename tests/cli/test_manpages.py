@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -19,7 +18,7 @@ def test_they_are_current():
     assert stale == [], "run: python scripts/manpages.py"
 
 
-@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not here")
+@pytest.mark.server("groff")
 @pytest.mark.parametrize("name", [path.name for path in manpages.pages() if path.suffix == ".1"])
 def test_they_are_roff_without_warnings(name):
     path = manpages.ROOT / manpages.MAN / name

@@ -9,6 +9,7 @@ import subprocess
 __all__ = ["INSTALL", "available", "find_program", "requires_server", "servers_required"]
 
 INSTALL = {
+    "groff": "groff-base",
     "nsd": "nsd",
     "opendkim": "opendkim",
     "opendkim-genkey": "opendkim-tools",
