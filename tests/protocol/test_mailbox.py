@@ -1,0 +1,172 @@
+"""The author's address: RFC 5322 section 3.4 and OpenDKIM's behaviour, part 4.5."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dkimcore.errors import MessageError
+from dkimcore.protocol.mailbox import Mailbox, author
+from dkimcore.protocol.message import Header
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        (b" a@b.com", "a@b.com"),
+        (b" <a@b.com>", "a@b.com"),
+        (b" A.B@Example.COM", "A.B@example.com"),
+        (b" x <a@b.com>, c@d.com", "a@b.com"),
+        (b" c@d.com, x <a@b.com>", "c@d.com"),
+        (b" x@y.com <a@b.com>", "a@b.com"),
+        (b" Smith, John <a@b.com>", "a@b.com"),
+        (b" , a@b.com", "a@b.com"),
+        (b" a;b@c.com", "b@c.com"),
+        (b" a@b.com; c@d.com", "a@b.com"),
+        (b" g: a@g.com;", "a@g.com"),
+        (b" g: x <a@g.com>, b@h.com;", "a@g.com"),
+        (b" x:<a@b.com>;", "a@b.com"),
+        (b" (c (d)) a(e)@(f\\))b.com (x)(y)", "a@b.com"),
+        (b' "q, <z@y> \\" (" <a@b.com>', "a@b.com"),
+        (b' "a b"@b.com', '"a b"@b.com'),
+        (b' "a@b"@c.com', '"a@b"@c.com'),
+        (b" <@r.com,@s.com:a@b.com>", "a@b.com"),
+        (b" < @r.com:a@b.com >", "a@b.com"),
+        (b" a @ b.com", "a@b.com"),
+        (b" a . b@c\r\n .com", "a.b@c.com"),
+        (b" a@b.com.", "a@b.com."),
+        (b" a@[1.2.3.4]", "a@[1.2.3.4]"),
+        (b" John Smith a@b.com", "a@b.com"),
+        (b" =?utf-8?q?=40?= <a@b.com>", "a@b.com"),
+        (b" \xff\xfe <a@b.com>", "a@b.com"),
+        (b" a\\@x@b.com", "a\\@x@b.com"),
+        ("Zo\u00eb <zo\u00eb@B\u00fccher.example>".encode(), "zo\u00eb@xn--bcher-kva.example"),
+        (b"a@b_.\xff.Com", "a@b_.\udcff.com"),
+        (b"root@LocalHost", "root@localhost"),
+    ],
+)
+@pytest.mark.rfc("5322", "3.4")
+def test_the_address_is_found_as_opendkim_finds_it(value, address):
+    """Part 4.5; the domains are those that Debian's opendkim signed for."""
+    assert Mailbox.parse(value).address == address
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (b"", "no address"),
+        (b" undisclosed:;", "no address"),
+        (b" <>", "no address"),
+        (b" a", "no address"),
+        (b" a@b.com: c", "no address"),
+        (b" <a>@b.com", "behind '<...>'"),
+        (b" <a@b.com> <c@d.com>", "behind '<...>'"),
+        (b" @b.com", "malformed"),
+        (b" a@", "malformed"),
+        (b" a@b.com John", "malformed"),
+        (b" <John a@b.com>", "malformed"),
+        (b" a@b@c.com", "unquoted '@'"),
+        (b" <a:b@c.com>", "unquoted"),
+        (b" a@b.com>", "unquoted"),
+        (b" <a@b.com", "no '>'"),
+        (b" a@b..com", "malformed domain"),
+        (b" a@.com", "malformed domain"),
+        (b' a@"b.com"', "malformed domain"),
+        (b" a@b.com (un", "no end"),
+        (b" (\\) a@b.com", "no end"),
+        (b' "un a@b.com', "without its partner"),
+        (b" a)b@c.com", "without its partner"),
+        (b" a@b\x00.com", "control character"),
+        (b"a" * 990 + b"@example.com", "longer than 998"),
+    ],
+)
+def test_what_readers_take_for_different_addresses_is_refused(value, why):
+    with pytest.raises(MessageError, match=why):
+        Mailbox.parse(value)
+
+
+def test_domains_are_compared_by_their_a_labels_and_local_parts_exactly():
+    written = Mailbox.parse("a@B\u00dcCHER.example".encode())
+    assert written == Mailbox.parse(b"a@xn--BCHER-kva.example")
+    assert written.domain_text == "B\u00dcCHER.example"
+    assert written != Mailbox.parse(b"A@xn--bcher-kva.example")
+
+
+def test_what_is_no_utf8_can_be_printed():
+    mailbox = Mailbox.parse(b"\xff@\xfe.example")
+    assert str(mailbox) == "\ufffd@\ufffd.example"
+    assert mailbox.address.encode("utf-8", "surrogateescape") == b"\xff@\xfe.example"
+
+
+@pytest.mark.rfc("5322", "3.6")
+@pytest.mark.parametrize(
+    ("header", "count"), [(b"To: a@b.com", "no"), (b"From: a@b.com\r\nfrom: c@d.com", "2")]
+)
+def test_there_is_exactly_one_author(header, count):
+    with pytest.raises(MessageError, match=f"has {count} From fields"):
+        author(Header(header))
+
+
+def test_the_author_of_a_message():
+    header = Header(b"Sender: c@d.com\r\nFrom: x\r\n <a@b.com>\r\nTo: e@f.com")
+    assert author(header) == Mailbox(b"a", "b.com", "b.com")
+
+
+@given(st.binary(max_size=60) | st.text('a@<>(),.:;"\\[] \t\r\n', max_size=40).map(str.encode))
+def test_hostile_octets_are_an_address_or_a_message_error(value):
+    try:
+        mailbox = Mailbox.parse(value)
+    except MessageError:
+        return
+    assert mailbox.local_part
+    assert mailbox.domain
+    assert Mailbox.parse(b"<" + mailbox.address.encode("utf-8", "surrogateescape") + b">")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"(",
+        b"()",
+        b'"',
+        b'"a" ',
+        b"a. ",
+        b"@",
+        b"<",
+        b",",
+        b"a@b,",
+        b"a:",
+        b"\\(",
+        b"a.",
+        b"[",
+        b" ",
+    ],
+)
+def test_work_grows_with_the_length_and_not_faster(part):
+    """Counted in lines run, which unlike seconds does not depend on the machine."""
+
+    def work(repeats):
+        count = 0
+
+        def trace(*_):
+            nonlocal count
+            count += 1
+            return trace
+
+        value = part * repeats
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            Mailbox.parse(value)
+        except MessageError:
+            pass
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert work(800) <= 2 * work(400) + 50
+    with pytest.raises(MessageError):
+        Mailbox.parse(part * 200_000)
