@@ -7,6 +7,7 @@ so that the input gets past the first check and breaks further in.
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING
 
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
@@ -128,8 +129,8 @@ TAGS: dict[bytes, tuple[bytes, ...]] = {
 
 
 def white_space(choices: Choices) -> bytes:
-    kind = choices.integer(0, 15)
-    return choices.one_of(ODD) if kind == 15 else WHITE[kind] if kind < len(WHITE) else b""
+    kind = choices.integer(0, 63)
+    return choices.one_of(ODD) if kind == 63 else WHITE[kind % len(WHITE)]
 
 
 def text(choices: Choices, most: int = 6) -> bytes:
@@ -159,7 +160,7 @@ def quoted_printable(choices: Choices) -> bytes:
 
 
 def base64_value(choices: Choices) -> bytes:
-    if choices.integer(0, 1):
+    if choices.integer(0, 15) == 15:
         return text(choices)
     return base64.b64encode(choices.octets(200)) or HASHES[0]
 
@@ -168,37 +169,33 @@ def tag_list(choices: Choices, tags: list[tuple[bytes, Callable[[Choices], bytes
     """A tag-list of these tags, now and then without one, with one twice, or disordered."""
     specs = []
     for name, value in tags:
-        fate = choices.integer(0, 31)
-        if fate == 31:
+        fate = choices.integer(0, 127)
+        if fate == 127:
             continue
         spec = name + b"=" + value(choices)
-        if fate > 26:
+        if fate > 110:
             spec = white_space(choices) + spec.replace(b"=", b" = ", 1) + white_space(choices)
-        specs += [spec] * (2 if fate == 26 else 1)
-    if choices.integer(0, 15) == 15:
+        specs += [spec] * (2 if fate == 110 else 1)
+    if choices.integer(0, 31) == 31:
         specs.insert(choices.integer(0, len(specs)), text(choices))
     if choices.integer(0, 15) == 15:
         specs.reverse()
     between = choices.one_of((b"; ", b";", b";\r\n\t", b" ;"))
-    return between.join(specs) + choices.one_of((b"", b";", b"; ", b";;"))
+    return between.join(specs) + choices.one_of((b"", b"", b"", b";", b"; ", b"\r\n\t", b";;"))
 
 
 def _listed(name: bytes) -> Callable[[Choices], bytes]:
     def value(choices: Choices) -> bytes:
-        kind = choices.integer(0, 15)
-        return (
-            TAGS[name][0]
-            if kind < 9
-            else choices.one_of(TAGS[name])
-            if kind < 15
-            else text(choices)
-        )
+        kind = choices.integer(0, 63)
+        if kind < 58:
+            return TAGS[name][0]
+        return choices.one_of(TAGS[name]) if kind < 63 else text(choices)
 
     return value
 
 
 def _usually(usual: bytes, otherwise: Callable[[Choices], bytes]) -> Callable[[Choices], bytes]:
-    return lambda choices: otherwise(choices) if choices.integer(0, 7) == 7 else usual
+    return lambda choices: otherwise(choices) if choices.integer(0, 15) == 15 else usual
 
 
 def signature_value(choices: Choices) -> bytes:
@@ -210,12 +207,12 @@ def signature_value(choices: Choices) -> bytes:
         (b"d", _usually(b"example.com", domain)),
         (b"s", _usually(b"s1", domain)),
         (b"h", _listed(b"h")),
-        (b"bh", lambda source: source.one_of(HASHES)),
+        (b"bh", _usually(HASHES[0], lambda source: source.one_of(HASHES))),
     ]
     for name in (b"q", b"l", b"t", b"x", b"z"):
         if choices.integer(0, 7) == 7:
             tags.append((name, _listed(name)))
-    if choices.integer(0, 3) == 3:
+    if choices.integer(0, 7) == 7:
         tags.append((b"i", quoted_printable))
     tags.append((b"b", base64_value))
     return tag_list(choices, tags)
@@ -229,9 +226,12 @@ def signature_field(choices: Choices) -> bytes:
 
 def header_field(choices: Choices) -> bytes:
     """A header field, or a line that is none."""
-    if choices.integer(0, 15) == 15:
+    if choices.integer(0, 31) == 31:
         return choices.octets(60)
-    return choices.one_of(NAMES) + choices.one_of((b": ", b":", b" :", b"")) + text(choices)
+    value = text(choices)
+    if choices.integer(0, 15) < 15:  # a bare CR or LF would end the whole message's judging
+        value = re.sub(rb"\r\n?(?![ \t\n])|(?<!\r)\n", b"", value)
+    return choices.one_of(NAMES) + choices.one_of((b": ", b":", b" :", b"")) + value
 
 
 def body(choices: Choices, most: int = 12) -> bytes:
@@ -260,7 +260,7 @@ def message(choices: Choices) -> bytes:
     fields = [signature_field(choices) for _ in range(choices.integer(0, 3))]
     fields += [header_field(choices) for _ in range(choices.integer(0, 4))]
     fields.append(b"From: alice@example.com")
-    end = choices.one_of((b"\r\n\r\n", b"\r\n\r\n", b"\r\n", b"\n\n", b""))
+    end = choices.one_of((b"\r\n\r\n",) * 13 + (b"\r\n", b"\n\n", b""))
     return b"\r\n".join(fields) + end + body(choices)
 
 

@@ -10,10 +10,12 @@ import binascii
 import re
 from typing import TYPE_CHECKING
 
+from dkimcore.errors import SettingsError
 from dkimcore.protocol import authres
 from dkimcore.protocol.canonical import BodyCanonicalizer, Canonicalization, canonicalize_field
 from dkimcore.protocol.keyrecord import KeyRecord
 from dkimcore.protocol.message import Header, MessageReader
+from dkimcore.protocol.names import Auid, DomainName, Selector
 from dkimcore.protocol.policy import Limits, VerifyPolicy
 from dkimcore.protocol.relax import reduce_white_space
 from dkimcore.protocol.result import Cause, SignatureResult, Status, Unusable
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dkimcore.protocol.keyrecord import TxtAnswer
-    from dkimcore.protocol.names import Auid, DomainName, Selector
     from dkimcore.protocol.policy import SigningProfile
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "field_canonicalization_is_that_of_the_rfc",
     "forgeries_are_found_and_cannot_be_injected",
     "key_record_survives_printing",
+    "names_are_refused_or_kept",
     "nothing_raises_and_nothing_passes",
     "pieces",
     "quoted_printable_survives_printing",
@@ -230,6 +232,29 @@ def key_record_survives_printing(octets: bytes) -> None:
     except Unusable:
         return
     assert KeyRecord.parse(record.print()) == record
+
+
+def names_are_refused_or_kept(octets: bytes) -> None:
+    """Statements 27, 42: a name is a name, its text is kept, its A-labels are stable."""
+    text = octets.decode("utf-8", "surrogateescape")
+    for parse in (DomainName.parse, Selector.parse):
+        try:
+            name = parse(text)
+        except SettingsError:
+            continue
+        assert name.ascii.isascii()
+        assert name.ascii == name.ascii.lower()
+        assert len(name.ascii) <= 253
+        assert all(0 < len(label) <= 63 for label in name.ascii.split("."))
+        assert parse(name.ascii) == name
+        assert str(name) == text
+    try:
+        auid = Auid.parse(text)
+    except SettingsError:
+        return
+    assert auid.domain.is_within(auid.domain)
+    local_part = auid.local_part.decode("utf-8", "surrogateescape")
+    assert Auid.parse(f"{local_part}@{auid.domain}") == auid
 
 
 def forgeries_are_found_and_cannot_be_injected(value: bytes, authserv_id: str) -> None:

@@ -259,6 +259,14 @@ def test_chunks_of_a_clean_body_do_not_show(chunk):
     assert tasks(message, request(), chunk=chunk) == whole
 
 
+@rfc("5322", "2.2.3")
+@pytest.mark.parametrize("header", [b" x: y\r\nFrom: a", b"\tl=0\r\nFrom: a", b" \r\nFrom: a"])
+def test_a_first_line_that_would_continue_the_signature_is_refused(header):
+    """Statements 60, 120: it would become part of the field put above it."""
+    with pytest.raises(MessageError, match="begins with white space"):
+        Signing(Header(header), [request()], now=NOW)
+
+
 def test_a_header_that_verifiers_would_refuse_is_refused():
     with pytest.raises(MessageError, match="header section is larger"):
         Signing(Header(b"From: a"), [request()], now=NOW, header_too_large=True)

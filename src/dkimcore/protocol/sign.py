@@ -101,7 +101,8 @@ class Signing:
 
     Raises:
         MessageError: The header is too large, or cannot be signed honestly: no From field or
-            several (RFC 5322 section 3.6), or a bare CR or LF (RFC 6376 section 5.3).
+            several (RFC 5322 section 3.6), a bare CR or LF (RFC 6376 section 5.3), or white
+            space at its very beginning.
     """
 
     __slots__ = ("_body_hashes", "_finished", "_header", "_last", "_now", "_requests")
@@ -127,6 +128,11 @@ class Signing:
             )
         if header.has_bare_cr_or_lf:
             raise MessageError(_BARE % "header section")
+        if header.octets.startswith((b" ", b"\t")):
+            raise MessageError(
+                "the message begins with white space, so that its first line would continue the "
+                "signature above it; remove that line (RFC 5322 section 2.2.3)"
+            )
         self._header = header
         self._requests = requests
         self._now = now
