@@ -35,7 +35,7 @@ def page() -> str:
         "This page is made from the first paragraph of each module's docstring.",
         "[Architecture](/explanation/architecture.md) says how they depend on each other.",
     ]
-    packages = sorted({path.parent for path in SOURCE.rglob("*.py")})
+    packages = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
     for package in packages:
         name = ".".join(package.relative_to(SOURCE.parent).parts)
         lines += ["", f"## {name}", ""]
