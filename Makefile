@@ -1,8 +1,10 @@
 # make demo    sets everything up, then signs and verifies real messages
 # make test    sets everything up, then runs what CI runs
+# make bench   sets everything up, then compares speed and memory with other implementations
 #
 # PYTHON=...   the interpreter to make the environment with (3.11 or newer)
 # VENV=...     where the environment is (default .venv)
+# BENCH=...    arguments for make bench, such as --quick
 
 VENV ?= .venv
 PYTHON ?=
@@ -10,7 +12,7 @@ BIN = $(VENV)/bin
 export PYTHON
 
 .NOTPARALLEL:
-.PHONY: demo test setup check docs coverage unit clean
+.PHONY: demo test setup check docs coverage unit bench clean
 
 demo:
 	@scripts/setup.sh demo $(VENV)
@@ -36,6 +38,9 @@ coverage:
 
 unit:
 	$(BIN)/python -m pytest --cov --cov-report=
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) docs/_build docs/reference/_generated .mypy_cache .pytest_cache .ruff_cache \

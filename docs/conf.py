@@ -29,7 +29,7 @@ myst_heading_anchors = 3
 nitpicky = True
 html_theme = "furo"
 html_title = f"dkimcore {release}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "explanation/performance_table.md"]  # included, no page
 default_role = "py:obj"
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
