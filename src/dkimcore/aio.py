@@ -52,6 +52,7 @@ async def verify(
 
     Raises:
         TypeError: The message is text instead of octets.
+        Exception: Whatever the message's source raises, as it is.
     """
     policy = policy or _DEFAULT_POLICY
     source = async_chunks(message)
@@ -62,19 +63,19 @@ async def verify(
         policy=policy,
         header_too_large=too_large,
     )
-    async with asyncio.TaskGroup() as group:
-        if verification.queries:
-            resolver = resolver or _system_resolver()
-        for name in verification.queries:
-            group.create_task(_ask(verification, resolver, name, timeout))
-        if verification.wants_body:
-            verification.feed(rest)
-            await asyncio.sleep(0)  # lets the queries start before the body is worked on
-            async for chunk in source:
-                if not verification.wants_body:
-                    break
-                verification.feed(chunk)
-                await asyncio.sleep(0)
+    if verification.queries:
+        resolver = resolver or _system_resolver()
+    failure: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in verification.queries:
+                group.create_task(_ask(verification, resolver, name, timeout))
+            if verification.wants_body:
+                await _read_body(verification, rest, source)
+    except BaseExceptionGroup as failures:
+        failure = failures.exceptions[0]
+    if failure is not None:
+        raise failure  # by the caller's own source, who expects it as it was, with its cause
     return verification.finish()
 
 
@@ -130,6 +131,16 @@ async def _read_header(source: AsyncIterator[bytes], limits: Limits) -> tuple[He
         if reader.header is not None:
             return reader.header, reader.too_large, rest
     return reader.finish(), reader.too_large, b""
+
+
+async def _read_body(verification: Verification, rest: bytes, source: AsyncIterator[bytes]) -> None:
+    verification.feed(rest)
+    await asyncio.sleep(0)  # lets the queries start before the body is worked on
+    async for chunk in source:
+        if not verification.wants_body:
+            break
+        verification.feed(chunk)
+        await asyncio.sleep(0)
 
 
 async def _ask(

@@ -22,7 +22,11 @@ What a stranger sends (a message, a DNS answer) never raises: it becomes a
 
 from __future__ import annotations
 
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ConfigError",
@@ -60,7 +64,7 @@ class ConfigError(DkimError):
     """
 
     def __init__(self, problem: str, *, file: str | None = None, line: int | None = None) -> None:
-        super().__init__(problem, file, line)
+        super().__init__(problem)
         self.problem = problem
         self.file = file
         self.line = line
@@ -93,9 +97,13 @@ class KeyBackendError(DkimError):
     """
 
     def __init__(self, problem: str, *, uri: str) -> None:
-        super().__init__(problem, uri)
+        super().__init__(problem)
         self.problem = problem
         self.uri = uri
+
+    def __reduce__(self) -> tuple[Callable[..., KeyBackendError], tuple[str]]:
+        # A pool of processes breaks on an exception that does not come back from pickle.
+        return partial(type(self), uri=self.uri), (self.problem,)
 
     def __str__(self) -> str:
         return f"{self.uri}: {self.problem}"
