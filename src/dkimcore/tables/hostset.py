@@ -1,0 +1,203 @@
+"""Sets of hosts: InternalHosts, ExternalIgnoreList, PeerList (as OpenDKIM reads them).
+
+A host name is looked up itself, then as each ``.parent``, the nearest first; ``!`` in front
+of an entry ends the search without a match.  An address is looked up itself, then in the
+networks that hold it, the longest prefix first, ``!`` before the positive form.  A client is
+in the set if its name or its address is: a ``!`` for a name says nothing about the address.
+
+Beyond OpenDKIM ``10/8``, ``10.1.2.3/8`` and ``10.0.0.0/255.0.0.0`` are the networks that
+they mean, and an unknown address is in no set.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, TypeAlias
+
+from dkimcore.protocol.names import to_a_labels
+from dkimcore.tables.dataset import DataSet
+from dkimcore.tables.finding import Finding
+from dkimcore.tables.location import DataSetType
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from dkimcore.tables.dataset import Row
+
+__all__ = ["HostSet"]
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Levels of networks: (IP version, prefix length, 1 for an entry that is a mere address, which
+# OpenDKIM asks for before the same address with /32 or /128).
+_Level: TypeAlias = tuple[int, int, int]
+
+
+class HostSet:
+    """A set of hosts.  Lookups take the same time whatever its size.  Safe to share.
+
+    Args:
+        data_set: Its rows.
+    """
+
+    __slots__ = ("_data_set", "_findings", "_levels", "_names", "_networks")
+
+    def __init__(self, data_set: DataSet) -> None:
+        self._data_set = data_set
+        self._findings = list(data_set.findings)
+        self._names: dict[str, bool] = {}  # whether it matches, or ends the search
+        self._networks: dict[_Level, dict[int, bool]] = {}
+        if data_set.type is not DataSetType.REFILE:
+            for row in data_set.rows():
+                self._add(row)
+        self._levels = sorted(self._networks, reverse=True)
+
+    @classmethod
+    def load(
+        cls,
+        text: str,
+        *,
+        base: str | os.PathLike[str] | None = None,
+        file: str | None = None,
+        line: int | None = None,
+    ) -> HostSet:
+        """Read a set of hosts.
+
+        Args:
+            text: A data set, such as ``/etc/opendkim/TrustedHosts`` or ``127.0.0.1,::1``.
+            base: The directory that relative paths count from; the current one if None.
+            file: Where the option stands.
+            line: Its line.
+
+        Raises:
+            TableError: As `DataSet.load`.
+        """
+        return cls(DataSet.load(text, fold=_a_labels, base=base, file=file, line=line))
+
+    def __len__(self) -> int:
+        return len(self._data_set)
+
+    def matches(self, host: str | None, address: str | None) -> bool:
+        """Whether a client is in the set, by its name or by its address.
+
+        Args:
+            host: Its name; None, or a text in brackets, if it has none.
+            address: Its IP address as text; None if it is unknown or not an IP client.
+        """
+        return self.matches_name(host or "") or self.matches_address(address or "")
+
+    def matches_name(self, host: str) -> bool:
+        """Whether a host name is in the set."""
+        host = _a_labels(host).lower()
+        if not host or host.startswith("["):
+            return False
+        for name in _name_and_parents(host):
+            found = self._names.get(name)
+            if found is None and self._data_set.type is DataSetType.REFILE:
+                found = self._by_pattern(name)
+            if found is not None:
+                return found
+        return False
+
+    def matches_address(self, text: str) -> bool:
+        """Whether an IP address is in the set."""
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        if self._data_set.type is DataSetType.REFILE:
+            verdicts = map(self._by_pattern, _address_forms(address))
+            return next((found for found in verdicts if found is not None), False)
+        bits, value = address.max_prefixlen, int(address)
+        for level in self._levels:
+            if level[0] != address.version:
+                continue
+            unused = bits - level[1]
+            found = self._networks[level].get(value >> unused << unused)
+            if found is not None:
+                return found
+        return False
+
+    def check(self) -> tuple[Finding, ...]:
+        """Return what is doubtful about the entries."""
+        return tuple(self._findings)
+
+    def _by_pattern(self, text: str) -> bool | None:
+        # A pattern matches "!host" too if it begins with "*", which is not meant: only one
+        # that has the "!" itself is a negation.
+        rows = list(self._data_set.find_all("!" + text))
+        if any(row.key.startswith("!") for row in rows):
+            return False
+        return True if self._data_set.find(text) is not None else None
+
+    def _add(self, row: Row) -> None:
+        entry = row.key.removeprefix("!")
+        positive = entry == row.key
+        network = _network(entry)
+        if network is None:
+            name = _a_labels(entry).lower()
+            self._names[name] = self._names.get(name, True) and positive
+            if "*" in name or "/" in name:
+                self._doubt(
+                    row,
+                    f"{row.key!r} never matches; write .example.com for the hosts of a domain, "
+                    "192.0.2.0/24 for a network",
+                )
+            return
+        mere = int("/" not in entry)
+        level = (network.version, network.prefixlen, mere)
+        networks = self._networks.setdefault(level, {})
+        value = int(network.network_address)
+        networks[value] = networks.get(value, True) and positive
+        written = entry.replace("[", "").replace("]", "").lower()
+        if not mere and written != str(network):
+            self._doubt(
+                row, f"{row.key!r} is taken for {network}, which OpenDKIM does not; write that"
+            )
+
+    def _doubt(self, row: Row, problem: str) -> None:
+        self._findings.append(Finding(problem=problem, file=row.file, line=row.line))
+
+
+def _network(entry: str) -> _Network | None:
+    """Read an address or a network, also ``[address]/n`` and ``10/8``; None for a name."""
+    address, slash, mask = entry.partition("/")
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    if slash and ":" not in address:
+        address += ".0" * (3 - address.count("."))
+    try:
+        return ipaddress.ip_network(address + slash + mask, strict=False)
+    except ValueError:
+        return None
+
+
+def _name_and_parents(host: str) -> Iterator[str]:
+    yield host
+    dot = host.find(".")
+    while dot >= 0:
+        yield host[dot:]
+        dot = host.find(".", dot + 1)
+
+
+def _address_forms(address: _Address) -> Iterator[str]:
+    # By the version: ip_network() would take a small number for IPv4.
+    kind = ipaddress.IPv4Network if address.version == 4 else ipaddress.IPv6Network
+    yield str(address)
+    yield f"[{address}]"
+    for length in range(address.max_prefixlen, -1, -1):
+        network = kind((int(address), length), strict=False)
+        yield str(network)
+        yield f"[{network.network_address}]/{length}"
+
+
+def _a_labels(name: str) -> str:
+    if name.isascii():
+        return name
+    dot = "." if name.startswith(".") else ""
+    try:
+        return dot + to_a_labels(name.removeprefix("."))
+    except ValueError:
+        return name

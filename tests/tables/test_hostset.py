@@ -1,0 +1,151 @@
+"""Sets of hosts: OpenDKIM's behaviour, part 5.3."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dkimcore.tables import HostSet
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "expected"),
+    [
+        ("example.com", "example.com", True),
+        ("example.com", "EXAMPLE.com", True),
+        ("Example.COM", "example.com", True),
+        ("example.com", "mail.example.com", False),
+        (".example.com", "mail.example.com", True),
+        (".example.com", "a.mail.example.com", True),
+        (".example.com", "example.com", False),
+        (".example.com,!bad.example.com", "bad.example.com", False),
+        (".example.com,!.mail.example.com", "a.mail.example.com", False),
+        ("!.example.com,good.example.com", "good.example.com", True),
+        ("!a.com,a.com", "a.com", False),
+        ("localhost", "localhost", True),
+        ("b\u00fccher.example", "xn--bcher-kva.example", True),
+        (".b\u00fccher.example", "a.xn--bcher-kva.example", True),
+        ("xn--bcher-kva.example", "B\u00fccher.example", True),
+        ("\u2603_\u2603.example,a.com", "a.com", True),
+        ("[192.0.2.1]", "[192.0.2.1]", False),
+        ("a.com", "", False),
+    ],
+)
+def test_nearer_names_win_and_a_dot_stands_for_subdomains_only(text, host, expected):
+    """Part 5.3, host name."""
+    assert HostSet.load(f"csl:{text}").matches(host, None) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("[192.0.2.1]", "192.0.2.1", True),
+        ("192.0.2.0/24", "192.0.2.77", True),
+        ("[192.0.2.0]/24", "192.0.2.77", True),
+        ("192.0.2.0/24", "192.0.3.1", False),
+        ("0.0.0.0/0", "203.0.113.9", True),
+        ("192.0.2.0/24,!192.0.2.128/25", "192.0.2.200", False),
+        ("192.0.2.0/24,!192.0.2.128/25", "192.0.2.100", True),
+        ("!192.0.2.0/24,192.0.2.9", "192.0.2.9", True),
+        ("!192.0.2.0/24,192.0.2.0/24", "192.0.2.9", False),
+        ("!192.0.2.1/32,192.0.2.1", "192.0.2.1", True),
+        ("::1", "::1", True),
+        ("2001:DB8::/32", "2001:db8:1::2", True),
+        ("2001:db8::1/128", "2001:db8::1", True),
+        ("2001:db8::/32,!2001:db8:bad::/48", "2001:db8:bad::1", False),
+        ("fe80::/10", "fe80::1%eth0", True),
+        ("127.0.0.1", "::ffff:127.0.0.1", False),
+        ("0.0.0.0/0", "::1", False),
+        ("::/0", "192.0.2.1", False),
+    ],
+)
+def test_the_longest_prefix_decides(text, address, expected):
+    """Part 5.3, IP."""
+    assert HostSet.load(f"csl:{text}").matches(None, address) is expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "address", "written"),
+    [
+        ("10/8", "10.9.8.7", "10.0.0.0/8"),
+        ("172.16/12", "172.20.0.1", "172.16.0.0/12"),
+        ("192.0.2.5/24", "192.0.2.9", "192.0.2.0/24"),
+        ("10.0.0.0/255.0.0.0", "10.1.1.1", "10.0.0.0/8"),
+        ("2001:db8::5/32", "2001:db8:9::", "2001:db8::/32"),
+    ],
+)
+def test_networks_that_opendkim_never_matches_are_taken_with_a_warning(entry, address, written):
+    """Part 9."""
+    hosts = HostSet.load(f"csl:{entry}", file="conf", line=3)
+    assert hosts.matches_address(address)
+    (finding,) = hosts.check()
+    assert f"is taken for {written}" in finding.problem
+    assert str(finding).startswith("conf:3: warning: ")
+
+
+def test_a_name_or_an_address_is_enough():
+    """Part 5.3: a negated name does not help when its address is listed."""
+    hosts = HostSet.load("!bad.example.com,192.0.2.0/24")
+    assert hosts.matches("bad.example.com", "192.0.2.1")
+    assert not hosts.matches("bad.example.com", "198.51.100.1")
+
+
+@pytest.mark.parametrize("address", [None, "", "unknown", "local socket"])
+def test_an_unknown_address_is_in_no_set(address):
+    """Part 8.1-4: OpenDKIM takes it for 127.0.0.1."""
+    assert not HostSet.load("127.0.0.1,0.0.0.0/0,::/0").matches(None, address)
+
+
+def test_a_file_of_trusted_hosts(tmp_path):
+    """Part 3.2; what stands behind a host is left out."""
+    (tmp_path / "TrustedHosts").write_text(
+        "127.0.0.1 localhost\n::1\nlocalhost\n# no\n*.example.com\n192.168.0.1/x\n127.0.0.1\n"
+    )
+    hosts = HostSet.load("file:TrustedHosts", base=tmp_path)
+    assert len(hosts) == 6
+    assert hosts.matches("x", "::1")
+    assert not hosts.matches("a.example.com", "10.0.0.1")
+    assert sorted(finding.line for finding in hosts.check()) == [5, 6, 7]
+    assert "write .example.com" in str(hosts.check()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "expected"),
+    [
+        ("a.example.com", None, True),
+        ("bad.example.com", None, False),
+        (None, "203.0.113.7", True),
+        (None, "203.0.113.66", False),
+        (None, "198.51.100.1", False),
+        (None, "2001:db8::1", True),
+        (None, "::2", True),
+        ("x.example.org", None, False),
+    ],
+)
+def test_patterns_of_hosts(tmp_path, host, address, expected):
+    """Part 3.3: a pattern that begins with "*" matches, where OpenDKIM's never does."""
+    (tmp_path / "t").write_text(
+        "!bad.*\n*.example.com\n!203.0.113.66\n203.0.113.*\n2001:db8::/32\n::2\n"
+    )
+    assert HostSet.load("refile:t", base=tmp_path).matches(host, address) is expected
+
+
+NETWORKS = st.builds(
+    lambda value, length: ipaddress.ip_network((value << 24, length), strict=False),
+    st.integers(0, 255),
+    st.integers(0, 10),
+)
+
+
+@given(st.dictionaries(NETWORKS, st.booleans()), st.integers(0, 255))
+def test_lookups_agree_with_asking_every_network(networks, octet):
+    text = ",".join(f"{'' if positive else '!'}{net}" for net, positive in networks.items())
+    address = ipaddress.ip_address(octet << 24)
+    holding = [net for net in networks if address in net]
+    best = max(holding, key=lambda net: net.prefixlen, default=None)
+    expected = best is not None and networks[best]
+    assert HostSet.load(f"csl:{text}").matches_address(str(address)) is expected
