@@ -141,6 +141,31 @@ def test_queries_that_take_too_long_are_temporary_failures():
     assert dkimcore.verify(signed, resolver=Resolver(answers), now=NOW, timeout=60).passed
 
 
+def test_a_resolver_that_takes_a_timeout_gets_what_is_left():
+    """So that one slow name cannot use up more than the whole message's time."""
+
+    class Bounded(Resolver):
+        takes_timeout = True
+
+        def lookup_txt(self, name, *, timeout=None):
+            self.asked.append(timeout)
+            return self.answers[name]
+
+    resolver = Bounded({QUERY: found(ED.record()), "s2._domainkey.example.com.": found(b"p=")})
+    signed = material.sign(SIGNED, RSA, selector=dkimcore.Selector.parse("s2"))
+    assert dkimcore.verify(signed, resolver=resolver, now=NOW, timeout=7).passed
+    first, second = resolver.asked
+    assert 0 < second <= first <= 7
+
+
+def test_a_body_over_its_limit_is_not_read_to_its_end():
+    policy = VerifyPolicy(limits=dkimcore.Limits(body_octets=1000))
+    file = io.BytesIO(SIGNED + bytes(10_000_000))
+    results = dkimcore.verify(file, resolver=Resolver(), now=NOW, policy=policy)
+    assert results.cause is Cause.LIMIT_EXCEEDED
+    assert file.tell() < 1_000_000
+
+
 def test_a_failed_query_is_told():
     answer = TxtAnswer(TxtStatus.FAILED, detail="SERVFAIL from 192.0.2.1")
     results = dkimcore.verify(SIGNED, resolver=Resolver({QUERY: answer}), now=NOW)
