@@ -29,6 +29,7 @@ from dkimcore.protocol.message import Header, HeaderField, to_crlf
 from dkimcore.protocol.names import Auid, DomainName, Selector
 from dkimcore.protocol.policy import Limits, SigningProfile, VerifyPolicy
 from dkimcore.protocol.result import Cause, SignatureResult, Status, Usage, VerifyResults
+from dkimcore.protocol.sign import SignatureFields
 from dkimcore.protocol.signature import Signature
 from dkimcore.resolvers import AsyncTxtResolver, TxtResolver
 from dkimcore.signer import Signer
@@ -62,6 +63,7 @@ __all__ = [
     "Selector",
     "SettingsError",
     "Signature",
+    "SignatureFields",
     "SignatureResult",
     "Signer",
     "SigningKey",

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
-from dkimcore.protocol.sign import Signing
+from dkimcore.protocol.sign import SignatureFields, Signing
 from dkimcore.protocol.verify import Verification
 from dkimcore.source import async_chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from dkimcore.protocol.message import HeaderField
     from dkimcore.protocol.result import VerifyResults
     from dkimcore.resolvers import AsyncTxtResolver
     from dkimcore.signer import Signer
@@ -84,7 +83,7 @@ async def sign(
     signers: Sequence[Signer],
     *,
     now: int | None = None,
-) -> tuple[HeaderField, ...]:
+) -> SignatureFields:
     """Sign a message (RFC 6376 section 5).
 
     As `dkimcore.sign`; keys are used in threads, side by side, because key backends block.
@@ -121,7 +120,7 @@ async def sign(
             for signer, task in zip(signers, tasks, strict=True)
         )
     )
-    return tuple(task.complete(octets) for task, octets in zip(tasks, data, strict=True))
+    return SignatureFields(task.complete(octets) for task, octets in zip(tasks, data, strict=True))
 
 
 async def _read_header(source: AsyncIterator[bytes], limits: Limits) -> tuple[Header, bool, bytes]:

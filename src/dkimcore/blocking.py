@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, cast
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
-from dkimcore.protocol.sign import Signing
+from dkimcore.protocol.sign import SignatureFields, Signing
 from dkimcore.protocol.verify import Verification
 from dkimcore.source import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dkimcore.protocol.message import HeaderField
     from dkimcore.protocol.result import VerifyResults
     from dkimcore.resolvers import DeadlineTxtResolver, TxtResolver
     from dkimcore.signer import Signer
@@ -80,10 +79,10 @@ def sign(
     signers: Sequence[Signer],
     *,
     now: int | None = None,
-) -> tuple[HeaderField, ...]:
+) -> SignatureFields:
     """Sign a message (RFC 6376 section 5).
 
-    The message is not changed: put each returned field, followed by CRLF, on top of it.
+    The message is not changed: what goes in front of it is the `octets` of what is returned.
     Several signers share one pass over the body.
 
     Args:
@@ -111,7 +110,7 @@ def sign(
     for chunk in source:
         signing.feed(chunk)
     tasks = signing.finish()
-    return tuple(
+    return SignatureFields(
         task.complete(signer.key.sign_digest(task.header_hash))
         for signer, task in zip(signers, tasks, strict=True)
     )

@@ -166,3 +166,12 @@ def test_nothing_is_read_behind_a_header_that_is_too_large():
     assert reader.feed(b"x" * 100) == b""
     assert reader.feed(b"\r\n\r\nbody") == b""
     assert len(reader.finish().octets) == 20
+
+
+def test_a_header_without_some_fields_keeps_the_others_octet_for_octet():
+    header = Header(b"A: 1\r\nB : 2\r\n\t3\r\nno field\r\nA:4")
+    rest = header.without([3, 0])
+    assert rest.octets == b"B : 2\r\n\t3\r\nno field"
+    assert rest.positions(b"b") == [0]
+    assert header.without([]).octets == header.octets
+    assert header.without(range(4)).octets == b""

@@ -8,10 +8,10 @@ import pytest
 from dkimcore.errors import MessageError, SettingsError, StateError
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization
-from dkimcore.protocol.message import Header
+from dkimcore.protocol.message import Header, HeaderField
 from dkimcore.protocol.names import Auid, DomainName, Selector
 from dkimcore.protocol.policy import SigningProfile, VerifyPolicy
-from dkimcore.protocol.sign import SignatureRequest, Signing
+from dkimcore.protocol.sign import SignatureFields, SignatureRequest, Signing
 from dkimcore.protocol.signature import Signature
 from tests.protocol import material
 from tests.protocol.material import DOMAIN, MESSAGE, NOW, SELECTOR
@@ -312,3 +312,9 @@ def test_the_order_of_calls_is_kept():
         signing.feed(b"")
     with pytest.raises(StateError, match="twice"):
         signing.finish()
+
+
+def test_the_fields_octets_go_in_front_of_the_message():
+    fields = SignatureFields((HeaderField(b"DKIM-Signature: a"), HeaderField(b"DKIM-Signature: b")))
+    assert fields.octets == b"DKIM-Signature: a\r\nDKIM-Signature: b\r\n"
+    assert SignatureFields().octets == b""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dkimcore.cli.messages import Message, Source
-    from dkimcore.protocol.message import HeaderField
+    from dkimcore.protocol.sign import SignatureFields
 
 __all__ = ["Destination", "write_message"]
 
@@ -84,14 +84,14 @@ class Destination:
 
 
 def write_message(
-    message: Message, fields: Sequence[HeaderField], destination: Destination
+    message: Message, fields: SignatureFields, destination: Destination
 ) -> Path | None:
     """Write a signed message; return the file, if it went into one.
 
     Raises:
         OSError: It could not be written; a file that was there is as it was.
     """
-    on_top = b"".join(field.raw + b"\r\n" for field in fields)
+    on_top = fields.octets
     if message.line_ends is LineEnds.LF:
         on_top = on_top.replace(b"\r\n", b"\n")
     if message.path is not None and destination.in_place:

@@ -119,9 +119,10 @@ def resolver_options(command: _Command) -> _Command:
         click.option(
             "--records",
             type=click.Path(),
+            multiple=True,
             metavar="FILE",
             help="Take key records from this file and ask no DNS: a SEL.txt of keygen, a zone "
-            "file, or lines of a name and a record.",
+            "file, or lines of a name and a record.  Repeatable.",
         ),
         click.option(
             "--nameserver",
@@ -136,18 +137,18 @@ def resolver_options(command: _Command) -> _Command:
     return command
 
 
-def make_resolver(name_servers: Sequence[tuple[str, int]], records: str | None) -> TxtResolver:
+def make_resolver(name_servers: Sequence[tuple[str, int]], records: Sequence[str]) -> TxtResolver:
     """Return the resolver that the options ask for; it keeps answers for this run.
 
     Raises:
         ConfigError: The file of records cannot be used.
     """
-    if records is not None and name_servers:
+    if records and name_servers:
         raise click.UsageError("--records and --nameserver exclude each other")
-    if records is not None:
+    if records:
         from dkimcore.resolvers.static import StaticResolver
 
-        return StaticResolver.from_file(records)
+        return StaticResolver.from_file(*records)
     from dkimcore.resolvers.cache import CachingResolver
     from dkimcore.resolvers.dnspython import DnspythonResolver
 

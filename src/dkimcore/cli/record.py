@@ -71,7 +71,7 @@ def command(
     key: str | None,
     passphrase_file: str | None,
     name_servers: tuple[tuple[str, int], ...],
-    records: str | None,
+    records: tuple[str, ...],
     zone: bool,
     as_json: bool,
 ) -> int:

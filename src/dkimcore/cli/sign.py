@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dkimcore.cli.messages import Source
-    from dkimcore.protocol.message import HeaderField
     from dkimcore.protocol.policy import SigningProfile
+    from dkimcore.protocol.sign import SignatureFields
 
 __all__ = ["command"]
 
@@ -210,7 +210,7 @@ def _refuse_mbox(message: Message) -> None:
         )
 
 
-def _deliver(message: Message, fields: Sequence[HeaderField], destination: Destination) -> None:
+def _deliver(message: Message, fields: SignatureFields, destination: Destination) -> None:
     written = write_message(message, fields, destination)
     if destination.as_json:
         print_json(

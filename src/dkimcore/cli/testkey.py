@@ -67,7 +67,7 @@ def command(
     verbose: int,
     passphrase_file: str | None,
     name_servers: tuple[tuple[str, int], ...],
-    records: str | None,
+    records: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Check that a private key fits the key record in the DNS.

@@ -116,7 +116,7 @@ class _Task:
 def command(
     *,
     files: tuple[str, ...],
-    records: str | None,
+    records: tuple[str, ...],
     name_servers: tuple[tuple[str, int], ...],
     explains: bool,
     reference: str | None,

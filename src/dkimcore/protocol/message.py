@@ -115,6 +115,17 @@ class Header:
         """The distinct field names in lower case, in order of first appearance."""
         return self._index
 
+    def without(self, positions: Iterable[int]) -> Header:
+        """The header without the fields at these positions; the others stay as they are."""
+        left_out = frozenset(positions)
+        return Header(
+            b"\r\n".join(
+                raw
+                for position, raw in enumerate(self.canonical(Canonicalization.SIMPLE))
+                if position not in left_out
+            )
+        )
+
     def canonical(self, canonicalization: Canonicalization) -> Sequence[bytes]:
         """All fields in canonical form, without their final CRLF (RFC 6376 section 3.4)."""
         if canonicalization is Canonicalization.RELAXED:

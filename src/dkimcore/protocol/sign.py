@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dkimcore.protocol.message import Header
     from dkimcore.protocol.names import Auid, DomainName, Selector
 
-__all__ = ["SignatureRequest", "Signing", "SigningTask"]
+__all__ = ["SignatureFields", "SignatureRequest", "Signing", "SigningTask"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,17 @@ class SigningTask:
             signature_data: What the key made of `header_hash`.
         """
         return HeaderField(append_signature_data(self._unsigned_field, signature_data))
+
+
+class SignatureFields(tuple[HeaderField, ...]):
+    """The DKIM-Signature fields made for a message, in the order of the signers."""
+
+    __slots__ = ()
+
+    @property
+    def octets(self) -> bytes:
+        """The fields as they go in front of the message, each with its CRLF."""
+        return b"".join(made.raw + b"\r\n" for made in self)
 
 
 class Signing:

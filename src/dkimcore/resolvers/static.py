@@ -47,17 +47,22 @@ class StaticResolver:
             self._answers[fold_name(name)] = _answer(record)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, origin: str | None = None) -> Self:
-        """Read the records from a file.
+    def from_file(cls, *paths: str | os.PathLike[str], origin: str | None = None) -> Self:
+        """Read the records from files.
 
         Args:
-            path: A TestPublicKeys file of OpenDKIM, opendkim-genkey's ``SEL.txt``, or a zone file.
+            paths: TestPublicKeys files of OpenDKIM, opendkim-genkey's ``SEL.txt``, zone files.
+                A name that is in several has the records of all.
             origin: The domain that relative names of a zone file belong to.
 
         Raises:
-            ConfigError: It cannot be read or is not such a file; names file and line.
+            ConfigError: One cannot be read or is not such a file; names file and line.
         """
-        return cls(read_records(path, origin=origin))
+        records: dict[str, tuple[bytes, ...]] = {}
+        for path in paths:
+            for name, found in read_records(path, origin=origin).items():
+                records[name] = records.get(name, ()) + found
+        return cls(records)
 
     @property
     def aio(self) -> AsyncStaticResolver:
