@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dkimcore.errors import (
@@ -119,6 +119,7 @@ def test_a_chain_that_bites_its_tail(containment):
 
 
 @given(secret=st.text(min_size=6), before=st.text(), after=st.text())
+@example(secret="00000'", before="", after='"')
 def test_no_secret_survives_wherever_it_stands(secret, before, after):
     containment = Containment(KeyContext(secret=lambda _: secret))
     containment.context.secret("pin")

@@ -52,7 +52,7 @@ class Containment:
         def secret(name: str) -> str | None:
             value = ask(name)
             if value:
-                self._handed_out.update((value, repr(value)[1:-1]))
+                self._handed_out.update((_bare(value), _bare(repr(value)[1:-1])))
             return value
 
         self.context = replace(context, secret=secret)
@@ -61,7 +61,7 @@ class Containment:
         """Whether a secret or a PEM private key shows in an exception or its chain."""
         return any(
             "PRIVATE KEY-----" in text or any(secret in text for secret in self._handed_out)
-            for text in _texts(exc)
+            for text in map(_bare, _texts(exc))
         )
 
     def contain(self, exc: Exception, *, uri: str) -> KeyBackendError:
@@ -103,6 +103,11 @@ def _texts(exc: BaseException) -> Iterator[str]:
         waiting += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):
             waiting += each.exceptions
+
+
+def _bare(text: str) -> str:
+    """Leave out backslashes: how many `repr` puts in depends on what stands around."""
+    return text.replace("\\", "")
 
 
 def _text(convert: Callable[[object], str], exc: BaseException) -> str:
