@@ -3,8 +3,6 @@
 The sections come from ``@pytest.mark.rfc`` marks as pytest itself collects them, so
 that marks on single cases of a parametrized test count too. What differs on purpose
 comes from lines of the decision records that begin "Differs from RFC".
-
-usage: python scripts/conformance.py OUTPUT.md
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["collect", "main", "page"]
+__all__ = ["collect", "page"]
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -74,8 +72,9 @@ def differences() -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def page(evidence: Evidence, differing: dict[tuple[str, str], list[str]]) -> str:
+def page() -> str:
     """Prints the page."""
+    evidence, differing = collect(), differences()
     lines = [
         "# Conformance",
         "",
@@ -115,17 +114,3 @@ def row(
     notes = [f"*Differs:* {text}" for text in differing.get((document, section), [])]
     cell = "<br>".join([*tests, *notes]).replace("|", "\\|")
     return f"| {section} | {SECTIONS[document][section]} | {cell} |"
-
-
-def main(arguments: list[str]) -> int:
-    """Writes the page, and leaves the file alone if nothing has changed."""
-    output = Path(arguments[0])
-    text = page(collect(), differences())
-    if not output.exists() or output.read_text("utf-8") != text:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,8 +2,6 @@
 
 The words come from the ``Attributes:`` sections of the docstrings, the defaults from the
 fields themselves, so that the page cannot differ from what the code does.
-
-usage: python scripts/limits.py OUTPUT.md
 """
 
 from __future__ import annotations
@@ -11,12 +9,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import sys
-from pathlib import Path
 
 from dkimcore.protocol.policy import Limits, SigningProfile, VerifyPolicy
 
-__all__ = ["attributes", "main", "page"]
+__all__ = ["attributes", "page"]
 
 CLASSES = (Limits, VerifyPolicy, SigningProfile)
 ATTRIBUTE = re.compile(r"^    (\w+): (.+)$")
@@ -87,17 +83,3 @@ def page() -> str:
     for kind in CLASSES:
         lines += table(kind)
     return "\n".join(lines) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Writes the page, and leaves the file alone if nothing has changed."""
-    output = Path(arguments[0])
-    text = page()
-    if not output.exists() or output.read_text("utf-8") != text:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

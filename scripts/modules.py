@@ -1,15 +1,11 @@
-"""Writes the page of modules: each with the first paragraph of its docstring.
-
-usage: python scripts/modules.py OUTPUT.md
-"""
+"""Writes the page of modules: each with the first paragraph of its docstring."""
 
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 
-__all__ = ["main", "page"]
+__all__ = ["page"]
 
 SOURCE = Path(__file__).resolve().parent.parent / "src/dkimcore"
 
@@ -46,17 +42,3 @@ def page() -> str:
             if path.name not in ("__init__.py", "__main__.py"):
                 lines.append(f"| `{name}.{path.stem}` | {first_paragraph(path)} |")
     return "\n".join(lines) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Writes the page, and leaves the file alone if nothing has changed."""
-    output = Path(arguments[0])
-    text = page()
-    if not output.exists() or output.read_text("utf-8") != text:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,16 +1,10 @@
-"""Writes the page of statuses and causes from the code that decides them.
-
-usage: python scripts/statuses.py OUTPUT.md
-"""
+"""Writes the page of statuses and causes from the code that decides them."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from dkimcore.protocol.result import Cause
 
-__all__ = ["main", "page"]
+__all__ = ["page"]
 
 
 def page() -> str:
@@ -30,17 +24,3 @@ def page() -> str:
             "",
         ]
     )
-
-
-def main(arguments: list[str]) -> int:
-    """Writes the page, and leaves the file alone if nothing has changed."""
-    output = Path(arguments[0])
-    text = page()
-    if not output.exists() or output.read_text("utf-8") != text:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
