@@ -15,10 +15,9 @@ __all__ = ["reduce_white_space"]
 # arguments also take VT, FF, CR and LF, which are data.
 _THREE_OR_MORE = re.compile(b"   +")
 
-# For two and three octets a pattern's search is about 1.7 times as fast as `in` on prose,
-# where a SP stands every six octets.
+# On prose, where a SP stands every six octets, a pattern finds two of them faster than `in`
+# does; for three octets `in` is faster.
 _has_two = re.compile(b"  ").search
-_has_one_at_line_end = re.compile(b" \r\n").search
 
 
 def reduce_white_space(octets: bytes) -> bytes:
@@ -37,7 +36,9 @@ def reduce_white_space(octets: bytes) -> bytes:
         octets = octets.replace(b"\t", b" ")
     if b" " in octets:
         if _has_two(octets):
-            octets = _THREE_OR_MORE.sub(b" ", octets).replace(b"  ", b" ")
-        if _has_one_at_line_end(octets):
+            if b"   " in octets:
+                octets = _THREE_OR_MORE.sub(b" ", octets)
+            octets = octets.replace(b"  ", b" ")
+        if b" \r\n" in octets:
             octets = octets.replace(b" \r\n", b"\r\n")
     return octets
