@@ -81,7 +81,7 @@ class PublicKey:
         try:
             key = load_der_public_key(octets)
         except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InternalError):
-            raise Unusable(Cause.KEY_SYNTAX_ERROR, "p= is not an RSA public key") from None
+            raise Unusable(Cause.KEY_SYNTAX_ERROR, "p= is not a usable RSA public key") from None
         if not isinstance(key, RSAPublicKey):
             raise Unusable(Cause.KEY_SYNTAX_ERROR, "p= is a key of another type than RSA")
         numbers = key.public_numbers()
