@@ -1,5 +1,6 @@
 """`dkimcore.sign` and `dkimcore.verify`: the blocking loop."""
 
+import asyncio
 import io
 import time
 
@@ -228,3 +229,23 @@ def test_without_a_resolver_it_is_the_systems(monkeypatch):
 
 def test_both_front_ends_have_the_same_two_functions():
     assert dkimcore.blocking.__all__ == aio.__all__ == ["sign", "verify"]
+
+
+@rfc("6376", "6.1.2")
+@pytest.mark.parametrize("exc", [OSError("unreachable"), TimeoutError(), RuntimeError("a bug")])
+def test_what_a_resolver_raises_is_a_failed_query(exc):
+    class Raising:
+        def lookup_txt(self, name):
+            raise exc
+
+    class AsyncRaising:
+        async def lookup_txt(self, name):
+            raise exc
+
+    async def run():
+        return await aio.verify(SIGNED, resolver=AsyncRaising(), now=NOW)
+
+    for (result,) in (dkimcore.verify(SIGNED, resolver=Raising(), now=NOW), asyncio.run(run())):
+        assert (result.status, result.cause) == (Status.TEMPERROR, Cause.KEY_UNAVAILABLE)
+    (result,) = dkimcore.verify(SIGNED, resolver=Raising(), now=NOW)
+    assert type(exc).__name__ in result.detail

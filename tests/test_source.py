@@ -63,3 +63,11 @@ def test_text_is_refused_with_the_cure(text):
         chunks(text)
     with pytest.raises(TypeError, match="'rb'"):
         collect(text)
+
+
+def test_chunks_may_be_any_buffer_and_never_text():
+    assert list(chunks([bytearray(b"a"), memoryview(b"b")])) == [b"a", b"b"]
+    assert collect(awaited(memoryview(b"a"))) == [b"a"]
+    for wrong in (["a"], [1], io.StringIO("a")):
+        with pytest.raises(TypeError):
+            list(chunks(wrong))

@@ -11,6 +11,7 @@ from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
 from dkimcore.protocol.sign import SignatureFields, Signing
 from dkimcore.protocol.verify import Verification
+from dkimcore.resolvers import broken_promise
 from dkimcore.source import async_chunks
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ async def _ask(
             answer = await resolver.lookup_txt(name)
     except TimeoutError:
         answer = TxtAnswer(TxtStatus.FAILED, detail=f"no answer within {seconds:g} seconds")
+    except Exception as exc:  # noqa: BLE001 - a resolver that breaks its promise fails closed
+        answer = broken_promise(exc)
     verification.answer(name, answer)
 
 

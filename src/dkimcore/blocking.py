@@ -10,6 +10,7 @@ from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
 from dkimcore.protocol.sign import SignatureFields, Signing
 from dkimcore.protocol.verify import Verification
+from dkimcore.resolvers import broken_promise
 from dkimcore.source import chunks
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def verify(
 
     Args:
         message: The message in wire form, with CRLF line ends.
-        resolver: Whom to ask for key records; the system's resolver if None.
+        resolver: Whom to ask for key records; the system's resolver if None.  What it raises
+            is ``temperror``.
         policy: Which signatures to accept.
         now: The time of reception, in seconds since 1970; the current time if None.
         timeout: Seconds that all key queries together may take; what is not answered then
@@ -135,13 +137,16 @@ def _ask(verification: Verification, resolver: TxtResolver, timeout: float) -> N
     )
     for name in verification.queries:
         left = deadline - time.monotonic()
-        if left <= 0:
-            detail = f"the key queries of this message took over {timeout:g} seconds"
-            answer = TxtAnswer(TxtStatus.FAILED, detail=detail)
-        elif bounded is not None:
-            answer = bounded.lookup_txt(name, timeout=left)
-        else:
-            answer = resolver.lookup_txt(name)
+        try:
+            if left <= 0:
+                detail = f"the key queries of this message took over {timeout:g} seconds"
+                answer = TxtAnswer(TxtStatus.FAILED, detail=detail)
+            elif bounded is not None:
+                answer = bounded.lookup_txt(name, timeout=left)
+            else:
+                answer = resolver.lookup_txt(name)
+        except Exception as exc:  # noqa: BLE001 - a resolver that breaks its promise fails closed
+            answer = broken_promise(exc)
         verification.answer(name, answer)
 
 

@@ -40,8 +40,13 @@ def chunks(source: MessageSource) -> Iterator[bytes]:
     if isinstance(source, str):
         raise TypeError("a message is octets: open files with 'rb', encode text yourself")
     if hasattr(source, "read"):
-        return iter(lambda: source.read(CHUNK), b"")
-    return iter(source)
+        return map(_octets, iter(lambda: source.read(CHUNK), b""))
+    return map(_octets, source)
+
+
+def _octets(chunk: bytes | bytearray | memoryview) -> bytes:
+    # Buffers of others are welcome; memoryview refuses text and numbers, where bytes() does not.
+    return chunk if isinstance(chunk, bytes) else bytes(memoryview(chunk))
 
 
 def _slices(octets: bytes | bytearray | memoryview) -> Iterator[bytes]:
@@ -57,7 +62,7 @@ async def async_chunks(source: AsyncMessageSource) -> AsyncIterator[bytes]:
     """
     if isinstance(source, AsyncIterable):
         async for chunk in source:
-            yield chunk
+            yield _octets(chunk)
     else:
         for chunk in chunks(source):
             yield chunk

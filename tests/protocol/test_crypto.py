@@ -360,3 +360,15 @@ def test_wrapping_a_key_gives_what_is_published():
 def test_a_key_is_not_printed():
     assert "object at" not in repr(material.rsa().public_key)
     assert repr(material.rsa().public_key) == "PublicKey(key_type=<KeyType.RSA: 'rsa'>, bits=2048)"
+
+
+@rfc("8032", "5.1.3")
+@pytest.mark.parametrize(
+    "octets", [b"\x02" + bytes(31), b"\xff" * 31 + b"\x7f", b"\x07" + bytes(31)]
+)
+def test_what_encodes_no_point_is_no_key(octets):
+    """Statement 83: it prevents the check, and so is no mismatch."""
+    with pytest.raises(Unusable) as caught:
+        PublicKey.decode(octets, KeyType.ED25519)
+    assert caught.value.cause in (Cause.KEY_SYNTAX_ERROR, Cause.KEY_UNACCEPTABLE)
+    assert caught.value.cause.status == "permerror"

@@ -268,3 +268,10 @@ def test_a_published_key_is_what_the_rfc_calls_it():
 def test_an_answer_holds_nothing_unless_told():
     answer = TxtAnswer(TxtStatus.NO_RECORD)
     assert (answer.records, answer.authentic, answer.detail) == ((), False, "")
+
+
+@pytest.mark.parametrize(
+    "records", [b"a", bytearray(b"a"), "a", [b"a"], ["a"], (memoryview(b"a"),), iter([b"a"])]
+)
+def test_an_answer_takes_what_resolvers_of_others_hand_over(records):
+    assert TxtAnswer(TxtStatus.FOUND, records).records == (b"a",)

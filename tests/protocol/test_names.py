@@ -205,3 +205,33 @@ def test_names_can_be_written_in_a_labels():
 )
 def test_u_labels_of_a_name(text, u_labels):
     assert DomainName.parse(text).u_labels == u_labels
+
+
+@rfc("8616", "4")
+@pytest.mark.parametrize(
+    ("text", "ascii_text"),
+    [
+        ("a_b.b\u00fccher.example", "a_b.xn--bcher-kva.example"),
+        ("ab--c.b\u00fccher.example", "ab--c.xn--bcher-kva.example"),
+        ("Mail.stra\u00dfe.example", "mail.xn--strae-oqa.example"),
+    ],
+)
+def test_only_u_labels_are_converted(text, ascii_text):
+    assert DomainName.parse(text).ascii == ascii_text
+
+
+@rfc("8616", "4")
+@rfc("5890", "2.3.2.1")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\uff45xample.com",
+        "example\u3002com",
+        "exa\u00admple.com",
+        "\u212a.example",
+        "\U0001d41a.com",
+    ],
+)
+def test_what_only_looks_like_a_domain_is_none(text):
+    with pytest.raises(SettingsError):
+        DomainName.parse(text)

@@ -440,7 +440,16 @@ def test_a_known_query_method_is_enough(text):
 
 
 @rfc("6376", "3.5")
-@pytest.mark.parametrize("text", [b"", b"dns", b"dns/xml", b"DNS/TXT", b"x:y", b"dns / txt"])
+@pytest.mark.parametrize(
+    "text", [b"", b"dns / txt", b"dns/txt:", b":dns/txt", b"dns/txt::x", b"dns/", b"1/txt", b"a-"]
+)
+def test_what_is_no_list_of_query_methods_is_malformed(text):
+    """Statements 11, 41."""
+    assert cause(q=text) is Cause.SIGNATURE_SYNTAX_ERROR
+
+
+@rfc("6376", "3.5")
+@pytest.mark.parametrize("text", [b"dns", b"dns/xml", b"DNS/TXT", b"x:y"])
 def test_no_known_query_method_is_unsupported(text):
     """Statements 11, 41."""
     assert cause(q=text) is Cause.UNSUPPORTED_QUERY_METHOD

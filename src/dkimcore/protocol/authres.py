@@ -79,7 +79,10 @@ def _resinfo(result: SignatureResult, prefix: str) -> list[str]:
     if signature is not None:
         auid = f"@{signature.domain}" if signature.auid is None else str(signature.auid)
         parts.append(f"header.d={_quoted_unless(_PVALUE, str(signature.domain))}")
-        if len(auid.encode()) <= _LONGEST_AUID:
+        # UTF-8 stands only in internationalised messages (RFC 8601 section 2.2 by RFC 6532),
+        # which d= in U-labels proves; header.d says enough without this.
+        printable = auid.isascii() or not signature.domain.text.isascii()
+        if printable and len(auid.encode()) <= _LONGEST_AUID:
             parts.append(f"header.i={_quoted_unless(_PVALUE, auid)}")
         parts += [
             f"header.a={signature.algorithm}",

@@ -52,6 +52,21 @@ _SMALL_ORDER = frozenset(
 )
 
 
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+
+
+def _is_point(octets: bytes) -> bool:
+    """Whether 32 octets encode a point (RFC 8032 section 5.1.3).
+
+    OpenSSL looks only when it verifies, and then says that the signature is wrong.  Nothing
+    here is secret.
+    """
+    y = int.from_bytes(octets, "little") & (2**255 - 1)
+    x_squared = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    return y < _P and pow(x_squared, (_P - 1) // 2, _P) in (0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class PublicKey:
     """A public key that signatures can be checked with.
@@ -97,6 +112,8 @@ class PublicKey:
             )
         if octets[:31] + bytes([octets[31] & 0x7F]) in _SMALL_ORDER:
             raise Unusable(Cause.KEY_UNACCEPTABLE, "the Ed25519 key is a point of small order")
+        if not _is_point(octets):
+            raise Unusable(Cause.KEY_SYNTAX_ERROR, "p= is not a point of Ed25519's curve")
         return cls(KeyType.ED25519, 256, Ed25519PublicKey.from_public_bytes(octets), octets)
 
     @classmethod

@@ -10,7 +10,7 @@ import binascii
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dkimcore.protocol.algorithm import KeyType
 from dkimcore.protocol.crypto import PublicKey
@@ -23,6 +23,8 @@ from dkimcore.protocol.taglist import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dkimcore.protocol.signature import Signature
 
 __all__ = ["KeyRecord", "TxtAnswer", "TxtStatus"]
@@ -56,6 +58,21 @@ class TxtAnswer:
     records: tuple[bytes, ...] = ()
     authentic: bool = False
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        # Resolvers are written by others, and some hand over text or one record alone.
+        given: Iterable[object] = self.records
+        if isinstance(given, bytes | bytearray | str):
+            given = (given,)
+        object.__setattr__(self, "records", tuple(map(_octets, given)))
+
+
+def _octets(record: object) -> bytes:
+    if isinstance(record, bytes):
+        return record
+    if isinstance(record, str):
+        return record.encode("utf-8", "surrogateescape")
+    return bytes(memoryview(cast("bytearray", record)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ which is what is compared and asked for in the DNS.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -34,17 +35,28 @@ def to_a_labels(text: str) -> str:
     if len(text) > _MAX_NAME:
         raise ValueError("it is longer than 253 octets")
     if not text.isascii():
-        import idna  # its tables are large, and few messages need them
-
-        try:
-            # UTS 46 folds case, as the comparison of d= and i= needs; what IDNA 2008 does
-            # not allow is refused (RFC 8616 section 4).
-            ascii_text = idna.encode(text, uts46=True, transitional=False).decode("ascii")
-        except (idna.IDNAError, UnicodeError) as exc:
-            raise ValueError("it is not a valid internationalised domain name") from exc
+        ascii_text = ".".join(map(_to_a_label, text.split(".")))
     if not _LABELS.fullmatch(ascii_text) or len(ascii_text) > _MAX_NAME:
         raise ValueError("a label is empty, longer than 63 octets or holds other characters")
     return ascii_text.lower()
+
+
+def _to_a_label(label: str) -> str:
+    """Convert one label, if it is a U-label; others stay as they are (RFC 8616 section 4)."""
+    if label.isascii():
+        return label
+    import idna  # its tables are large, and few messages need them
+
+    # Case is folded, as the comparison of d= and i= needs, and what is canonically
+    # equivalent is one (RFC 5890 section 2.3.2.1 has NFC alone).  More mapping, such as UTS 46 has,
+    # would let one domain be written as characters that only look like it.
+    folded = unicodedata.normalize("NFC", label.lower())
+    try:
+        if not folded.isascii():  # KELVIN SIGN becomes "k"
+            return idna.alabel(folded).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        pass
+    raise ValueError("it is not a valid internationalised domain name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +105,7 @@ class DomainName:
         """The name in U-labels, where its A-labels have any (RFC 5890 section 2.3.2.1)."""
         if "xn--" not in self.ascii:
             return self.ascii
-        import idna  # as in _to_a_labels
+        import idna  # as in _to_a_label
 
         try:
             return idna.decode(self.ascii)

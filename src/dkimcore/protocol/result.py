@@ -99,8 +99,8 @@ class SignatureResult:
         body_signed: Canonical body octets that l= covers; None means all of them.
         testing: Whether the key record has the flag ``t=y``: a failure is then to be
             treated like an unsigned message (RFC 6376 section 3.6.1).
-        unsigned_fields: Names of fields of which the message holds more instances than
-            the signature covers, among those that people see (RFC 6376 section 8.15).
+        unsigned_fields: Names of fields that stand several times in the message, not all of
+            them covered by the signature, among those that people see (section 8.15).
     """
 
     status: Status

@@ -47,10 +47,12 @@ _ALGORITHMS = {algorithm.encode(): algorithm for algorithm in Algorithm}
 _SIGNED_FIELDS = re.compile(
     rb"[!-9<-~]++(?:[ \t\r\n]*+:[ \t\r\n]*+[!-9<-~]++)*+",
 )
+# x-sig-q-tag-type ["/" x-sig-q-tag-args]: hyphenated-word and qp-hdr-value.
+_QUERY_METHOD = re.compile(rb"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:/[^ \t\r\n]++)?")
 _DIGITS = re.compile(rb"[0-9]++")
 
 # Where z= may be folded: anywhere but inside a hex-octet (section 2.11) or a UTF-8 character.
-_QP_PIECES = re.compile(rb"(?:=[0-9A-F]{2}|.[\x80-\xbf]*+){1,70}", re.DOTALL)
+_QP_PIECES = re.compile(rb"(?:=[0-9A-F]{2}|.[\x80-\xbf]*+){1,24}", re.DOTALL)
 
 # RFC 6376 section 3.5: x= and t= of over 12 digits may be taken as infinite.
 INFINITE = 10**12
@@ -282,10 +284,13 @@ def _times(tags: dict[bytes, bytes]) -> tuple[int | None, int | None]:
 
 
 def _check_query_methods(tags: dict[bytes, bytes]) -> None:
-    methods = tags.get(b"q")
-    if methods is None or methods == b"dns/txt":
+    value = tags.get(b"q")
+    if value is None or value == b"dns/txt":
         return
-    if b"dns/txt" not in [method.strip(b" \t\r\n") for method in methods.split(b":")]:
+    methods = [method.strip(b" \t\r\n") for method in value.split(b":")]
+    if not all(map(_QUERY_METHOD.fullmatch, methods)):
+        raise Unusable(_SYNTAX, "q= is not a list of query methods")
+    if b"dns/txt" not in methods:
         raise Unusable(Cause.UNSUPPORTED_QUERY_METHOD, "q= names no known query method")
 
 

@@ -5,10 +5,9 @@ A resolver is total: failure is an answer, never an exception.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from dkimcore.protocol.keyrecord import TxtAnswer
+from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 
 __all__ = [
     "AsyncTimedTxtResolver",
@@ -17,6 +16,7 @@ __all__ = [
     "TimedAnswer",
     "TimedTxtResolver",
     "TxtResolver",
+    "broken_promise",
 ]
 
 
@@ -80,3 +80,12 @@ class AsyncTimedTxtResolver(Protocol):
     async def lookup_txt_with_ttl(self, name: str) -> TimedAnswer:
         """Ask for the TXT records at a name."""
         ...
+
+
+def broken_promise(exc: Exception) -> TxtAnswer:
+    """Return the answer to give in place of what a resolver raised against its contract.
+
+    The query counts as failed, which is ``temperror`` (RFC 6376 section 6.1.2 step 2), and the
+    detail names the exception, so that the resolver can be mended.
+    """
+    return TxtAnswer(TxtStatus.FAILED, detail=f"the resolver raised {type(exc).__name__}: {exc}")
