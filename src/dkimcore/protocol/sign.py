@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dkimcore.errors import MessageError, SettingsError, StateError
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
-from dkimcore.protocol.hashing import BodyHash, header_hash, select_fields
+from dkimcore.protocol.hashing import BodyHash, header_hash
 from dkimcore.protocol.message import HeaderField
 from dkimcore.protocol.policy import SigningProfile
 from dkimcore.protocol.signature import Signature, append_signature_data, is_queryable
@@ -197,8 +197,7 @@ class Signing:
 
     def _task(self, request: SignatureRequest, body_hash: bytes, total: int) -> SigningTask:
         profile = request.profile
-        names = self._signed_fields(profile)
-        positions = select_fields(self._header, names)
+        names, positions = self._select_fields(profile)
         domain, selector, auid = request.domain, request.selector, request.auid
         if self._header.octets.isascii():
             # U-labels stand in internationalised messages alone (RFC 8616 section 5).
@@ -228,14 +227,21 @@ class Signing:
         )
         return SigningTask(request, digest, unsigned_field)
 
-    def _signed_fields(self, profile: SigningProfile) -> list[bytes]:
-        """Choose h=: every instance of the profile's fields, then the oversigned names."""
+    def _select_fields(self, profile: SigningProfile) -> tuple[list[bytes], list[int]]:
+        """Choose h= and the fields it selects (RFC 6376 section 5.4.2).
+
+        Every instance of the profile's fields is signed, from the bottom upwards; what is
+        named once more selects nothing.
+        """
         names: list[bytes] = []
+        selected: list[int] = []
         for name in self._header.names():
             if name in profile.field_octets:
-                names += [name] * len(self._header.positions(name))
+                positions = self._header.positions(name)
+                names += [name] * len(positions)
+                selected += reversed(positions)
         names += profile.oversigned_octets
-        return names
+        return names, selected
 
     def _copied_fields(self, positions: Sequence[int]) -> bytes:
         fields = (self._header[position] for position in positions)
