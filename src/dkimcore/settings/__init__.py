@@ -1,0 +1,31 @@
+"""The settings of a site: opendkim.conf, or its TOML form, as one frozen object."""
+
+from dkimcore.settings.model import (
+    Action,
+    Actions,
+    Hosts,
+    KeyTrust,
+    LogFormat,
+    Logging,
+    Process,
+    Resolving,
+    Settings,
+    Signing,
+    Source,
+    Verifying,
+)
+
+__all__ = [
+    "Action",
+    "Actions",
+    "Hosts",
+    "KeyTrust",
+    "LogFormat",
+    "Logging",
+    "Process",
+    "Resolving",
+    "Settings",
+    "Signing",
+    "Source",
+    "Verifying",
+]
