@@ -16,6 +16,7 @@ INSTALL = {
     "opendkim-testkey": "opendkim-tools",
     "opendkim-testmsg": "opendkim-tools",
     "openssl": "openssl",
+    "postfix": "postfix",
     "Mail::DKIM": "libmail-dkim-perl",
 }
 """The Debian package that holds each program or Perl module."""
