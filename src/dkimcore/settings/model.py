@@ -105,6 +105,9 @@ class Signing:
         resign_recipients: Recipients for whom verified mail is signed again [ResignMailTo].
         resign_all: Sign it even if it did not verify [ResignAll].
         request_reports: Write r=y [RequestReports].
+        replace_rules: A file of rules ``PATTERN TAB TEXT`` that change values of fields before
+            they are used [ReplaceRules].
+        replace_headers: The fields that the rules are for; None means all [ReplaceHeaders].
     """
 
     signing_table: Source | None = None
@@ -137,6 +140,8 @@ class Signing:
     resign_recipients: Source | None = None
     resign_all: bool = False
     request_reports: bool = False
+    replace_rules: Source | None = None
+    replace_headers: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,6 +324,7 @@ class Process:
             [AutoRestartRate].
         core_dumps: Allow core dumps; they may hold keys [EnableCoredumps].
         workers: Worker processes; 0 means one per core [DkimcoreWorkers].
+        strict_test_mode: The test mode wants lines that end in CRLF [StrictTestMode].
     """
 
     socket: str | None = None
@@ -334,6 +340,7 @@ class Process:
     auto_restart_rate: tuple[int, int] | None = None
     core_dumps: bool = False
     workers: int = 0
+    strict_test_mode: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,3 +372,11 @@ class Settings:
     files: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     origins: tuple[tuple[str, tuple[str, int]], ...] = ()
+
+    def origin(self, option: str) -> tuple[str | None, int | None]:
+        """Return the file and the line where an option stands; None, None if it is not set.
+
+        Args:
+            option: Its name, in any case.
+        """
+        return dict(self.origins).get(option.lower(), (None, None))
