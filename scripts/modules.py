@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["page"]
 
-SOURCE = Path(__file__).resolve().parent.parent / "src/dkimcore"
+SOURCE = Path(__file__).resolve().parent.parent / "src"
 
 
 def first_paragraph(path: Path) -> str:
@@ -33,7 +33,7 @@ def page() -> str:
     ]
     packages = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
     for package in packages:
-        name = ".".join(package.relative_to(SOURCE.parent).parts)
+        name = ".".join(package.relative_to(SOURCE).parts)
         lines += ["", f"## {name}", ""]
         if name != "dkimcore":
             lines += [first_paragraph(package / "__init__.py"), ""]
