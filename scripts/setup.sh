@@ -5,7 +5,8 @@
 # usage: scripts/setup.sh demo|test [environment folder, default .venv]
 #
 # As root, missing packages are installed. Otherwise the command that installs them is
-# printed and nothing is changed.
+# printed and nothing is changed. `make demo` goes on without Postfix and the milter where
+# they cannot be had. A mail server that is there is never touched.
 set -eu
 
 purpose=${1:?usage: scripts/setup.sh demo|test [folder]}
@@ -13,8 +14,8 @@ venv=${2:-.venv}
 cd "$(dirname "$0")/.."
 
 case $purpose in
-demo) extras=cli ;;
-test) extras=cli,docs,test ;;
+demo) extras=cli,milter ;;
+test) extras=cli,docs,milter,test ;;
 *)
     echo "setup: '$purpose' is neither demo nor test" >&2
     exit 64
@@ -46,24 +47,47 @@ find_python() {
 # --- Debian packages ----------------------------------------------------------------
 
 missing=
-need() { # need PACKAGE COMMAND...: the package is missing when the command fails
-    package=$1
-    shift
-    "$@" >/dev/null 2>&1 || missing="$missing $package"
+wanted= # the demonstration is shorter without these
+check() { # check LIST PACKAGE COMMAND...: the package is missing when the command fails
+    list=$1 package=$2
+    shift 2
+    "$@" >/dev/null 2>&1 || eval "$list=\"\$$list \$package\""
 }
+need() { check missing "$@"; }
+want() { if [ "$purpose" = demo ]; then check wanted "$@"; else need "$@"; fi; }
 
 # Daemons are in /usr/sbin, which is not on every user's PATH.
 have() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
 
+headers="import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h')))"
+
+# pymilter is built where it is installed: there are no wheels of it.
+find_missing_for_pymilter() {
+    ! "$venv/bin/python" -c 'import Milter' >/dev/null 2>&1 || return 0
+    want libmilter-dev [ -e /usr/include/libmilter/mfapi.h ]
+    want gcc have gcc
+    want libc6-dev [ -e /usr/include/stdio.h ]
+    want python3-dev "$python" -c "$headers"
+}
+
 find_missing() {
     [ -x "$venv/bin/python" ] || need python3-venv "$python" -c 'import ensurepip, venv'
     need nsd have nsd
+    find_missing_for_pymilter
+    # apt would take another mail server away for Postfix.
+    if have postfix >/dev/null || ! have sendmail >/dev/null; then
+        want postfix have postfix
+    else
+        say "another mail server than Postfix is installed, so Postfix is not: no mail passes through it"
+    fi
     [ "$purpose" = test ] || return 0
     need opendkim have opendkim
     need opendkim-tools have opendkim-genkey
     need libmail-dkim-perl perl -MMail::DKIM::Verifier -MMail::DKIM::Signer -e 1
     need openssl have openssl
     need groff-base have groff
+    need systemd have systemd-analyze
 }
 
 policy=/usr/sbin/policy-rc.d
@@ -73,10 +97,10 @@ restore_policy() {
     own_policy=
 }
 
-# These packages start daemons on ports 53 and 8891 when they are installed, and at
-# every boot afterwards. Tests start their own, so neither is wanted.
-install_missing() {
-    say "installing$missing"
+# These packages start daemons on ports 25, 53 and 8891 when they are installed, and at
+# every boot afterwards. Tests start their own, so none is wanted.
+install_packages() { # install_packages PACKAGE...
+    say "installing $*"
     trap restore_policy EXIT
     trap 'exit 130' INT TERM
     if [ ! -e "$policy" ]; then
@@ -84,50 +108,83 @@ install_missing() {
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
     fi
-    apt-get update -qq
-    # shellcheck disable=SC2086 # a list of words
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    # Postfix would ask what it is for.
+    case " $* " in
+    *" postfix "*) echo postfix postfix/main_mailer_type select Local only | debconf-set-selections ;;
+    esac
+    status=0
+    {
+        apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+                --no-remove "$@" >/dev/null
+    } || status=$?
     restore_policy
-    for package in $missing; do
+    for package in "$@"; do
         case $package in
-        nsd | opendkim) ! have systemctl >/dev/null || systemctl --quiet disable "$package" || true ;;
+        nsd | opendkim | postfix) ! have systemctl >/dev/null || systemctl --quiet disable "$package" || true ;;
         esac
     done
+    return $status
 }
 
 # --- Environment --------------------------------------------------------------------
 
-digest() {
-    cat pyproject.toml constraints.txt scripts/setup.sh | cksum
+digest() { # digest EXTRAS
+    { cat pyproject.toml constraints.txt scripts/setup.sh && echo "$1"; } | cksum
 }
 
-installed() { # a test environment serves the demo too
-    for stamp in "$venv/.dkimcore-$purpose" "$venv/.dkimcore-test"; do
-        [ "$(cat "$stamp" 2>/dev/null)" != "$(digest)" ] || return 0
-    done
-    return 1
+stamped() { [ "$(cat "$venv/.dkimcore-$1" 2>/dev/null)" = "$(digest "$2")" ]; }
+
+# A test environment serves the demo too.
+installed() { stamped "$purpose" "$extras" || stamped test cli,docs,milter,test; }
+
+# Without noise: no check for a newer pip, and Debian's pip would warn of dkimpy's setup.py.
+pip() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
+        --constraint constraints.txt "$@"
+}
+
+make_venv() {
+    say "creating $venv with $("$python" --version)"
+    "$python" -m venv --clear "$venv"
 }
 
 make_environment() {
-    if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
-        say "creating $venv with $("$python" --version)"
-        "$python" -m venv --clear "$venv"
-    fi
+    "$venv/bin/python" -c 'import pip' >/dev/null 2>&1 || make_venv || return 1
     say "installing dkimcore[$extras] into $venv"
-    # Without noise: no check for a newer pip, and Debian's pip would warn of dkimpy's setup.py.
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
-        --constraint constraints.txt --editable ".[$extras]"
-    digest >"$venv/.dkimcore-$purpose"
+    pip --editable ".[$extras]" || return 1
+    digest "$extras" >"$venv/.dkimcore-$purpose"
 }
+
+apt_command="apt-get update && sudo apt-get install --no-install-recommends"
+is_admin() { [ "$(id -u)" -eq 0 ] && have apt-get >/dev/null; }
 
 find_python
 find_missing
-if [ -n "$missing" ]; then
-    if [ "$(id -u)" -ne 0 ] || ! have apt-get >/dev/null; then
-        say "these Debian packages are missing:$missing. Install them, then run make $purpose again:"
-        printf '    sudo apt-get update && sudo apt-get install --no-install-recommends%s\n' "$missing" >&2
-        exit 1
+if [ -n "$missing$wanted" ] && is_admin; then
+    # shellcheck disable=SC2086 # lists of words
+    if ! install_packages $missing $wanted; then
+        [ "$purpose" = demo ] || exit 1
+        [ -z "$missing" ] || install_packages $missing
     fi
-    install_missing
+    missing='' wanted=''
+    find_missing
 fi
-installed || make_environment
+if [ -n "$missing" ]; then
+    say "these Debian packages are missing:$missing. Install them, then run make $purpose again:"
+    printf '    sudo %s%s\n' "$apt_command" "$missing$wanted" >&2
+    exit 1
+fi
+if [ -n "$wanted" ]; then
+    say "going on without$wanted; for the whole demonstration:"
+    printf '    sudo %s%s\n' "$apt_command" "$wanted" >&2
+    [ "$wanted" = " postfix" ] || extras=cli
+fi
+if ! installed && ! make_environment; then
+    say "it failed. If pymilter cannot be built, what it needs is in"
+    printf '    sudo %s libmilter-dev gcc libc6-dev python3-dev\n' "$apt_command" >&2
+    [ "$purpose$extras" = democli,milter ] || exit 1
+    say "going on without the milter"
+    extras=cli
+    installed || make_environment
+fi
