@@ -102,8 +102,8 @@ def test_rows_of_a_file(table):
     ]
     assert (data_set.find("A").value, data_set.find("b").value) == ("1 2 \t3", "x")
     assert data_set.find("d") is None
-    assert [finding.line for finding in data_set.findings] == [8, 9]
-    assert str(data_set.findings[0]).endswith(
+    assert [finding.line for finding in data_set.check()] == [8, 9]
+    assert str(data_set.check()[0]).endswith(
         "table:8: warning: 'A' stands in line 1 already, and the first row of a key wins; "
         "take one of them out"
     )
@@ -113,7 +113,7 @@ def test_case_counts_where_the_option_wants_it(table):
     """Part 3.2."""
     data_set = table("a 1\nA 2\n", ignore_case=False)
     assert (data_set.find("a").value, data_set.find("A").value) == ("1", "2")
-    assert data_set.findings == ()
+    assert data_set.check() == ()
 
 
 def test_lines_may_be_longer_than_1023_octets(table):
@@ -128,7 +128,7 @@ def test_octets_that_are_no_utf8_compare_as_they_are(table):
 
 
 def test_many_unused_rows_are_counted_not_listed(table):
-    findings = table("a 1\n" * 300).findings
+    findings = table("a 1\n" * 300).check()
     assert len(findings) == 101
     assert "299 rows are not used" in str(findings[-1])
 
@@ -152,7 +152,7 @@ def test_rows_of_a_refile(table):
     assert data_set.find("x@a.com").line == 1
     assert data_set.find("y@b.com") is None
     assert data_set.find("none").value is None
-    (finding,) = data_set.findings
+    (finding,) = data_set.check()
     assert (finding.line, finding.is_error) == (3, False)
     assert "begins with white space is ignored" in finding.problem
 

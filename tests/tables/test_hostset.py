@@ -81,7 +81,7 @@ def test_the_longest_prefix_decides(text, address, expected):
 def test_networks_that_opendkim_never_matches_are_taken_with_a_warning(entry, address, written):
     """Part 9."""
     hosts = HostSet.load(f"csl:{entry}", file="conf", line=3)
-    assert hosts.matches_address(address)
+    assert hosts.matches(None, address)
     (finding,) = hosts.check()
     assert f"is taken for {written}" in finding.problem
     assert str(finding).startswith("conf:3: warning: ")
@@ -148,4 +148,4 @@ def test_lookups_agree_with_asking_every_network(networks, octet):
     holding = [net for net in networks if address in net]
     best = max(holding, key=lambda net: net.prefixlen, default=None)
     expected = best is not None and networks[best]
-    assert HostSet.load(f"csl:{text}").matches_address(str(address)) is expected
+    assert HostSet.load(f"csl:{text}").matches(None, str(address)) is expected

@@ -1,9 +1,10 @@
 """OpenDKIM's data sets: ordered rows of a key and perhaps a value, with their lines.
 
 ``file:``, ``refile:`` and ``csl:`` are read as OpenDKIM reads them: "#" begins a comment
-anywhere, the key ends at the first white space, the first row of a key wins.  Lines may be
-of any length.  A row of a ``refile:`` that begins with white space is ignored, as OpenDKIM
-ignores it, and reported.  What the rows mean is left to the tables.
+anywhere, the key ends at the first white space, the first row of a key wins
+(`DataSet.find_all` gives the others, too).  Lines may be of any length.  A row of a
+``refile:`` that begins with white space is ignored, as OpenDKIM ignores it, and reported.
+What the rows mean is left to the tables.
 """
 
 from __future__ import annotations
@@ -64,12 +65,11 @@ class DataSet:
     Attributes:
         type: Its type.
         file: The file that it was read from; that of the option for a ``csl:``.
-        findings: What was noticed while it was read.
     """
 
     __slots__ = (
-        *("_fold", "_ignore_case", "_index", "_keys", "_lines", "_patterns", "_values"),
-        *("file", "findings", "type"),
+        *("_findings", "_fold", "_further", "_ignore_case", "_index"),
+        *("_keys", "_lines", "_patterns", "_values", "file", "type"),
     )
 
     def __init__(
@@ -77,13 +77,14 @@ class DataSet:
     ) -> None:
         self.type = location.type
         self.file = file
-        self.findings: tuple[Finding, ...] = ()
+        self._findings: tuple[Finding, ...] = ()
         self._ignore_case = ignore_case
         self._fold = fold
         self._keys: list[str] = []
         self._values: list[str | None] = []
         self._lines = array("L")
         self._index: dict[str, int] = {}
+        self._further: dict[int, list[int]] = {}  # from a key's first row to the others
         self._patterns = PatternIndex(())
 
     @classmethod
@@ -131,8 +132,8 @@ class DataSet:
         if location.type is DataSetType.REFILE:
             data_set._patterns = PatternIndex(map(data_set._compile, range(len(data_set))))
         else:
-            findings += data_set._build_index()
-        data_set.findings = tuple(findings)
+            data_set._build_index()
+        data_set._findings = tuple(findings)
         return data_set
 
     def __len__(self) -> int:
@@ -143,16 +144,23 @@ class DataSet:
         return next(self.find_all(text), None)
 
     def find_all(self, text: str) -> Iterator[Row]:
-        """Yield the rows that match in their order: all patterns, or the first row of a key."""
+        """Yield all rows whose key, or pattern, matches, in their order."""
         text = self._folded(text)
         if self.type is DataSetType.REFILE:
-            return map(self._row, self._patterns.find(text))
+            return map(self.row, self._patterns.find(text))
         number = self._index.get(text)
-        return iter(() if number is None else (self._row(number),))
+        if number is None:
+            return iter(())
+        return map(self.row, (number, *self._further.get(number, ())))
+
+    def row(self, number: int) -> Row:
+        """Return a row by its place, counted from 0."""
+        line = self._lines[number] or None
+        return Row(self._keys[number], self._values[number], self.file, line)
 
     def rows(self) -> Iterator[Row]:
-        """Yield all rows in their order, also those that no lookup finds."""
-        return map(self._row, range(len(self._keys)))
+        """Yield all rows in their order."""
+        return map(self.row, range(len(self._keys)))
 
     def names(self) -> tuple[str, ...]:
         """Return the keys, for options that are a list.
@@ -167,6 +175,14 @@ class DataSet:
             )
         return tuple(self._keys)
 
+    def check(self, *, all_rows: bool = False) -> tuple[Finding, ...]:
+        """Return what was noticed while it was read, and the rows that do nothing.
+
+        Args:
+            all_rows: Whether all rows of a key count where it is used, not only the first.
+        """
+        return (*self._findings, *self._repeats(all_rows=all_rows))
+
     def _fill(self, items: Iterator[_Item]) -> None:
         known: dict[str | None, str | None] = {}  # a million rows often name a few values
         for key, value, line in items:
@@ -174,32 +190,37 @@ class DataSet:
             self._values.append(known.setdefault(value, value))
             self._lines.append(line)
 
-    def _row(self, number: int) -> Row:
-        line = self._lines[number] or None
-        return Row(self._keys[number], self._values[number], self.file, line)
-
     def _folded(self, text: str) -> str:
         text = self._fold(text)
         return text.lower() if self._ignore_case else text
 
-    def _build_index(self) -> Iterator[Finding]:
-        shadowed = 0
+    def _build_index(self) -> None:
         for number, key in enumerate(self._keys):
             folded = self._folded(key)
             first = self._index.setdefault(key if folded == key else folded, number)
-            if first == number:
-                continue
-            shadowed += 1
-            if shadowed <= _MAX_SHADOWED:
-                yield Finding(
-                    problem=f"{key!r} stands in line {self._lines[first]} already, and the first "
-                    "row of a key wins; take one of them out",
-                    file=self.file,
-                    line=self._lines[number] or None,
-                )
-        if shadowed > _MAX_SHADOWED:
+            if first != number:
+                self._further.setdefault(first, []).append(number)
+
+    def _repeats(self, *, all_rows: bool) -> Iterator[Finding]:
+        known = "already, and the first row of a key wins"
+        if all_rows:
+            known = "with the same value, so that this row does the same again"
+        unused = sorted(
+            (number, first)
+            for first, further in self._further.items()
+            for number in further
+            if not all_rows or self._values[number] == self._values[first]
+        )
+        for number, first in unused[:_MAX_SHADOWED]:
             yield Finding(
-                problem=f"{shadowed} rows are not used, for their keys stand further up already",
+                problem=f"{self._keys[number]!r} stands in line {self._lines[first]} {known}; "
+                "take one of them out",
+                file=self.file,
+                line=self._lines[number] or None,
+            )
+        if len(unused) > _MAX_SHADOWED:
+            yield Finding(
+                problem=f"{len(unused)} rows are not used, for their keys stand further up already",
                 file=self.file,
             )
 

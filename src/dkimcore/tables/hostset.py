@@ -46,12 +46,13 @@ class HostSet:
 
     def __init__(self, data_set: DataSet) -> None:
         self._data_set = data_set
-        self._findings = list(data_set.findings)
-        self._names: dict[str, bool] = {}  # whether it matches, or ends the search
-        self._networks: dict[_Level, dict[int, bool]] = {}
+        self._findings = list(data_set.check())
+        # The number of the row that decides: of several for one name, one with "!".
+        self._names: dict[str, int] = {}
+        self._networks: dict[_Level, dict[int, int]] = {}
         if data_set.type is not DataSetType.REFILE:
-            for row in data_set.rows():
-                self._add(row)
+            for number, row in enumerate(data_set.rows()):
+                self._add(row, number)
         self._levels = sorted(self._networks, reverse=True)
 
     @classmethod
@@ -86,59 +87,72 @@ class HostSet:
             host: Its name; None, or a text in brackets, if it has none.
             address: Its IP address as text; None if it is unknown or not an IP client.
         """
-        return self.matches_name(host or "") or self.matches_address(address or "")
+        return self.find(host, address) is not None
 
-    def matches_name(self, host: str) -> bool:
-        """Whether a host name is in the set."""
+    def find(self, host: str | None, address: str | None) -> Row | None:
+        """Return the row by which a client is in the set; takes what `matches` does."""
+        for row in (self._find_name(host or ""), self._find_address(address or "")):
+            if row is not None and not row.key.startswith("!"):
+                return row
+        return None
+
+    def _find_name(self, host: str) -> Row | None:
         host = _a_labels(host).lower()
         if not host or host.startswith("["):
-            return False
+            return None
+        patterns = self._data_set.type is DataSetType.REFILE
         for name in _name_and_parents(host):
-            found = self._names.get(name)
-            if found is None and self._data_set.type is DataSetType.REFILE:
-                found = self._by_pattern(name)
-            if found is not None:
-                return found
-        return False
+            if patterns:
+                row = self._by_pattern(name)
+                if row is not None:
+                    return row
+            elif (number := self._names.get(name)) is not None:
+                return self._data_set.row(number)
+        return None
 
-    def matches_address(self, text: str) -> bool:
-        """Whether an IP address is in the set."""
+    def _find_address(self, text: str) -> Row | None:
         try:
             address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:
-            return False
+            return None
         if self._data_set.type is DataSetType.REFILE:
-            verdicts = map(self._by_pattern, _address_forms(address))
-            return next((found for found in verdicts if found is not None), False)
+            rows = map(self._by_pattern, _address_forms(address))
+            return next((row for row in rows if row is not None), None)
         bits, value = address.max_prefixlen, int(address)
         for level in self._levels:
             if level[0] != address.version:
                 continue
             unused = bits - level[1]
-            found = self._networks[level].get(value >> unused << unused)
-            if found is not None:
-                return found
-        return False
+            number = self._networks[level].get(value >> unused << unused)
+            if number is not None:
+                return self._data_set.row(number)
+        return None
 
     def check(self) -> tuple[Finding, ...]:
         """Return what is doubtful about the entries."""
         return tuple(self._findings)
 
-    def _by_pattern(self, text: str) -> bool | None:
+    def _by_pattern(self, text: str) -> Row | None:
         # A pattern matches "!host" too if it begins with "*", which is not meant: only one
         # that has the "!" itself is a negation.
-        rows = list(self._data_set.find_all("!" + text))
-        if any(row.key.startswith("!") for row in rows):
-            return False
-        return True if self._data_set.find(text) is not None else None
+        for row in self._data_set.find_all("!" + text):
+            if row.key.startswith("!"):
+                return row
+        return self._data_set.find(text)
 
-    def _add(self, row: Row) -> None:
+    def _decides(self, known: int | None, number: int) -> int:
+        """Say which of two rows for one name decides."""
+        if known is None:
+            return number
+        new, old = self._data_set.row(number).key, self._data_set.row(known).key
+        return number if new.startswith("!") and not old.startswith("!") else known
+
+    def _add(self, row: Row, number: int) -> None:
         entry = row.key.removeprefix("!")
-        positive = entry == row.key
         network = _network(entry)
         if network is None:
             name = _a_labels(entry).lower()
-            self._names[name] = self._names.get(name, True) and positive
+            self._names[name] = self._decides(self._names.get(name), number)
             if "*" in name or "/" in name:
                 self._doubt(
                     row,
@@ -150,7 +164,7 @@ class HostSet:
         level = (network.version, network.prefixlen, mere)
         networks = self._networks.setdefault(level, {})
         value = int(network.network_address)
-        networks[value] = networks.get(value, True) and positive
+        networks[value] = self._decides(networks.get(value), number)
         written = entry.replace("[", "").replace("]", "").lower()
         if not mere and written != str(network):
             self._doubt(

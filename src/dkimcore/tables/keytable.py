@@ -139,7 +139,7 @@ class KeyTable:
 
     def check(self) -> tuple[Finding, ...]:
         """Look at every row; whether the keys can be opened is left to the caller."""
-        findings = list(self._data_set.findings)
+        findings = list(self._data_set.check())
         for row in self._data_set.rows():
             try:
                 self._parse(row, row.key)

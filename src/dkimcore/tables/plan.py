@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dkimcore.tables.keytable import KeyRow, KeyTable
     from dkimcore.tables.signingtable import SigningRow, SigningTable
 
-__all__ = ["PlannedSignature", "plan"]
+__all__ = ["PlannedSignature", "author_domain", "plan", "plan_row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +66,11 @@ def plan(
         MessageError: "%" stands for the author's domain, which cannot be a signing domain.
     """
     rows = signing_table.match(author, all_matches=all_matches)
-    return tuple(_planned(author, row, key_table) for row in rows)
+    return tuple(plan_row(author, row, key_table) for row in rows)
 
 
-def _planned(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSignature:
+def plan_row(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSignature:
+    """Return the signature that one row asks for; raises what `plan` does."""
     name = row.key_name
     if name == "%":
         name = author.domain
@@ -81,7 +82,7 @@ def _planned(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSi
             line=row.line,
         )
     key_row = key_table.get(name)
-    domain = _author_domain(author) if key_row.domain is None else key_row.domain
+    domain = author_domain(author) if key_row.domain is None else key_row.domain
     return PlannedSignature(
         domain=domain,
         selector=key_row.selector,
@@ -92,7 +93,12 @@ def _planned(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSi
     )
 
 
-def _author_domain(author: Mailbox) -> DomainName:
+def author_domain(author: Mailbox) -> DomainName:
+    """Return an author's domain as a signing domain.
+
+    Raises:
+        MessageError: It cannot be one.
+    """
     try:
         return DomainName.parse(author.domain_text.lower())
     except SettingsError:

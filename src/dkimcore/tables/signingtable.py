@@ -9,8 +9,10 @@ address, in the order of the file.  All other types look for these keys, one aft
 4. ``user@*``
 5. ``*``
 
-So ``.example.com`` stands for subdomains only.  Nothing depends on the case of letters, and
-domains compare by their A-labels.  What a key name means is left to `keytable`.
+Where all matches are wanted, a key that stands in several rows gives all of them, in their
+order; OpenDKIM sees the first only.  ``.example.com`` stands for subdomains only.  Nothing
+depends on the case of letters, and domains compare by their A-labels.  What a key name means
+is left to `keytable`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from dkimcore.protocol.mailbox import Mailbox
     from dkimcore.tables.keytable import KeyTable
 
-__all__ = ["SigningRow", "SigningTable"]
+__all__ = ["SigningRow", "SigningTable", "fold_address"]
 
 _LABEL = re.compile(r"[^.@]*[^\x00-\x7f.@][^.@]*")
 
@@ -89,7 +91,7 @@ class SigningTable:
             TableError: As `DataSet.load`.  A row that is wrong in itself raises only when
                 it is used (`plan`), so that other authors' mail goes on; `check` finds it.
         """
-        return cls(DataSet.load(text, fold=_fold, base=base, file=file, line=line))
+        return cls(DataSet.load(text, fold=fold_address, base=base, file=file, line=line))
 
     def __len__(self) -> int:
         return len(self._data_set)
@@ -108,13 +110,16 @@ class SigningTable:
                 break
         return tuple(found)
 
-    def check(self, key_table: KeyTable | None = None) -> tuple[Finding, ...]:
+    def check(
+        self, key_table: KeyTable | None = None, *, all_matches: bool = False
+    ) -> tuple[Finding, ...]:
         """Look at every row.
 
         Args:
             key_table: The key table; without it names of keys are not checked.
+            all_matches: As for `match`: further rows of a key are no mistake then.
         """
-        findings = list(self._data_set.findings)
+        findings = list(self._data_set.check(all_rows=all_matches))
         patterns = self._data_set.type is DataSetType.REFILE
         for row in self._data_set.rows():
             fault = _fault(row, key_table)
@@ -134,9 +139,7 @@ class SigningTable:
             return
         user = address[: -len(author.domain)]  # with its "@"
         for key in _keys(user, author.domain):
-            row = self._data_set.find(key)
-            if row is not None:
-                yield row
+            yield from self._data_set.find_all(key)
 
 
 def _keys(user: str, host: str) -> Iterator[str]:
@@ -162,8 +165,8 @@ def _signing_row(row: Row) -> SigningRow:
     )
 
 
-def _fold(key: str) -> str:
-    """Write the non-ASCII labels of a key's, or a pattern's, domain as A-labels."""
+def fold_address(key: str) -> str:
+    """Write the non-ASCII labels of an address's, or a pattern's, domain as A-labels."""
     if key.isascii():
         return key
     user, at, domain = key.rpartition("@")
@@ -195,7 +198,7 @@ def _fault(row: Row, key_table: KeyTable | None) -> str | None:
 def _doubt(key: str, *, patterns: bool) -> str | None:
     """Say why a row does not do what its writer may have meant."""
     domain = key.rpartition("@")[2]
-    if not _fold(domain).isascii():
+    if not fold_address(domain).isascii():
         return f"{key!r} never matches: a label of its domain has no A-label form; write that"
     if patterns:
         if "@" not in key and "*" not in key:
