@@ -17,6 +17,7 @@ INSTALL = {
     "opendkim-testmsg": "opendkim-tools",
     "openssl": "openssl",
     "postfix": "postfix",
+    "systemd-analyze": "systemd",
     "Mail::DKIM": "libmail-dkim-perl",
 }
 """The Debian package that holds each program or Perl module."""
