@@ -1,5 +1,6 @@
 """The settings of a site: opendkim.conf, or its TOML form, as one frozen object."""
 
+from dkimcore.settings.load import load_settings, occurrences
 from dkimcore.settings.model import (
     Action,
     Actions,
@@ -28,4 +29,6 @@ __all__ = [
     "Signing",
     "Source",
     "Verifying",
+    "load_settings",
+    "occurrences",
 ]

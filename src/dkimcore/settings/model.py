@@ -40,7 +40,7 @@ class Action(StrEnum):
 
 
 class KeyTrust(StrEnum):
-    """What a key record without valid DNSSEC is worth (BogusKey, UnprotectedKey)."""
+    """What a key record without DNSSEC is worth (UnprotectedKey)."""
 
     NONE = "none"
     NEUTRAL = "neutral"
@@ -67,6 +67,11 @@ class Source:
     text: str
     file: str | None = None
     line: int | None = None
+
+    def __repr__(self) -> str:
+        # Rows written in place may hold private keys, behind their first "=".
+        text, equals, _ = self.text.partition("=")
+        return f"<Source {text + equals + '...' * bool(equals)!r} in {self.file}:{self.line}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +171,6 @@ class Verifying:
         minimum_body: How much of the body l= must cover: ``n``, ``n%`` or ``n+`` [Minimum].
         allow_body_length: Accept l= at all [DkimcoreAllowBodyLength].
         allow_sha1: Verify rsa-sha1, for archives [DkimcoreAllowSHA1].
-        bogus_key: What a key with wrong DNSSEC is worth [BogusKey].
         unprotected_key: What a key without DNSSEC is worth [UnprotectedKey].
         strict_headers: Refuse to judge messages with wrong counts of fields [StrictHeaders].
         required_headers: Reject messages with wrong counts of fields [RequiredHeaders].
@@ -191,7 +195,6 @@ class Verifying:
     minimum_body: str | None = None
     allow_body_length: bool = False
     allow_sha1: bool = False
-    bogus_key: KeyTrust = KeyTrust.FAIL
     unprotected_key: KeyTrust = KeyTrust.NONE
     strict_headers: bool = False
     required_headers: bool = False

@@ -1,0 +1,47 @@
+"""Loading the settings of a site, from either form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dkimcore.settings.assemble import assemble
+from dkimcore.settings.combine import combine
+from dkimcore.settings.opendkimconf import override, read_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dkimcore.settings.model import Settings
+
+__all__ = ["load_settings", "occurrences"]
+
+
+def load_settings(path: str | None, *, overrides: Sequence[tuple[str, str]] = ()) -> Settings:
+    """Load settings.
+
+    Args:
+        path: A file; ``-`` is standard input in the form of opendkim.conf, ``*.toml`` the
+            TOML form, every other name an opendkim.conf; None or "" no file at all.
+        overrides: Options that flags of a command set, each as ``(name, value)``.  They win.
+
+    Raises:
+        SettingsError: A file cannot be read, an option is unknown or refused, a value cannot
+            be, or options do not go together.
+    """
+    found, files = read_conf(path) if path else ([], [])
+    found += [override(name, value) for name, value in overrides]
+    return combine(assemble(found, files=files))
+
+
+def occurrences(path: str, name: str) -> list[str]:
+    """Return all values of an option in a file, the last one first (``opendkim -e``).
+
+    Args:
+        path: An opendkim.conf; ``-`` is standard input.
+        name: The option, in any case.
+
+    Raises:
+        SettingsError: A file cannot be read, or a line is wrong.
+    """
+    found, _ = read_conf(path)
+    return [each.value for each in reversed(found) if each.option.name.lower() == name.lower()]

@@ -1,0 +1,112 @@
+"""The options about the program itself: its processes, its socket, its log."""
+
+from __future__ import annotations
+
+from dkimcore.settings.option import Importance, Kind, honoured
+
+__all__ = ["LOGGING", "PROCESS"]
+
+BOOLEAN, INTEGER, STRING, INCLUDE = Kind.BOOLEAN, Kind.INTEGER, Kind.STRING, Kind.INCLUDE
+CORE, COMMON, RARE, OURS = Importance.CORE, Importance.COMMON, Importance.RARE, Importance.OURS
+
+LOGGING = (
+    honoured(
+        *("DkimcoreLogFormat", STRING, OURS, "syslog", "logging.format"),
+        "`syslog`, or `json` for lines of JSON on standard output.",
+    ),
+    honoured(
+        *("LogResults", BOOLEAN, COMMON, "no", "logging.results"),
+        "One line with all signatures of a verified message.",
+    ),
+    honoured(
+        *("LogWhy", BOOLEAN, CORE, "no", "logging.why"),
+        "Lines that say why a message was not signed.",
+    ),
+    honoured(
+        *("MilterDebug", INTEGER, RARE, "0", "logging.milter_debug"), "libmilter's debug level."
+    ),
+    honoured(
+        *("ResolverTracing", BOOLEAN, RARE, "no", "logging.resolver_tracing"),
+        "Log each key query.",
+    ),
+    honoured(
+        *("SoftwareHeader", BOOLEAN, COMMON, "no", "logging.software_header"),
+        "Add a DKIM-Filter field with our name and version.",
+    ),
+    honoured(*("Syslog", BOOLEAN, CORE, "no", "logging.enabled"), "Log to syslog."),
+    honoured(
+        *("SyslogFacility", STRING, COMMON, "mail", "logging.facility"), "The facility of syslog."
+    ),
+    honoured(
+        *("SyslogName", STRING, COMMON, "-", "logging.name"),
+        "The name in syslog; not set, the program's.",
+    ),
+    honoured(
+        *("SyslogSuccess", BOOLEAN, CORE, "no", "logging.success"),
+        "Log also what was signed or verified well.",
+    ),
+    honoured(
+        *("X-Header", BOOLEAN, Importance.OBSOLETE, "no", "logging.software_header"),
+        "The old name of SoftwareHeader, which wins.",
+    ),
+)
+
+PROCESS = (
+    honoured(
+        *("AutoRestart", BOOLEAN, COMMON, "no", "process.auto_restart"),
+        "Start a worker process again when it dies.",
+    ),
+    honoured(
+        *("AutoRestartCount", INTEGER, COMMON, "0", "process.auto_restart_count"),
+        "Give up after so many restarts; 0 means never.",
+    ),
+    honoured(
+        *("AutoRestartRate", STRING, COMMON, "-", "process.auto_restart_rate"),
+        "`n/t` with s, m, h or d behind it: give up after more than n restarts within t.",
+    ),
+    honoured(*("Background", BOOLEAN, CORE, "yes", "process.background"), "Leave the terminal."),
+    honoured(
+        *("BaseDirectory", STRING, COMMON, "-", "process.base_directory"),
+        "Relative paths count from here.",
+    ),
+    honoured(
+        *("ChangeRootDirectory", STRING, RARE, "-", "process.root_directory"),
+        "chroot() here once settings and tables are read.",
+    ),
+    honoured(
+        *("DkimcoreWorkers", INTEGER, OURS, "0", "process.workers"),
+        "Worker processes; 0 means one per processor.",
+    ),
+    honoured(
+        *("EnableCoredumps", BOOLEAN, RARE, "no", "process.core_dumps"),
+        "Allow core dumps, which may hold keys.",
+    ),
+    honoured(
+        *("Include", INCLUDE, COMMON, "-", ""),
+        "Read another file at this place, at most 5 deep; in the TOML form a list in front.",
+    ),
+    honoured(
+        *("PidFile", STRING, CORE, "-", "process.pid_file"), "Where the process id is written."
+    ),
+    honoured(
+        *("Socket", STRING, CORE, "-", "process.socket"),
+        "Where to listen: `inet:port@host`, `inet6:port@host`, `local:path`, `unix:path` or a "
+        "path.",
+    ),
+    honoured(
+        *("StrictTestMode", BOOLEAN, RARE, "no", "process.strict_test_mode"),
+        "Test mode wants messages with CRLF.",
+    ),
+    honoured(
+        *("TemporaryDirectory", STRING, COMMON, "/tmp", "process.temporary_directory"),  # noqa: S108 - OpenDKIM's default
+        "Where temporary files are made.",
+    ),
+    honoured(
+        *("UMask", INTEGER, CORE, "-", "process.umask"),
+        "The umask while the socket is made; a 0 in front makes it octal.",
+    ),
+    honoured(
+        *("UserID", STRING, CORE, "-", "process.user"),
+        "The user, and behind a colon the group, to become.",
+    ),
+)
