@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dkimcore_milter.logline import LogSink
     from dkimcore_milter.outlets import Outlet
 
-__all__ = ["MAX_JSON_OCTETS", "MAX_TEXT_OCTETS", "make_log", "printable"]
+__all__ = ["MAX_JSON_OCTETS", "MAX_TEXT_OCTETS", "escaped", "make_log"]
 
 MAX_TEXT_OCTETS = 4000
 """Octets of a line's text, its queue id included; half of what rsyslog takes by default."""
@@ -64,11 +64,11 @@ def make_log(
     if not logging.enabled:
         return _drop
     facility = _FACILITIES.get(logging.facility.lower(), _FACILITIES["mail"])
-    ident = printable(logging.name or name)
+    ident = escaped(logging.name or name)
     return _Log(SyslogSocket(address), lambda line: _syslog(line, facility=facility, ident=ident))
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """Replace what is not printable, line ends included, by escapes such as ``\\x0a``."""
     if text.isprintable():
         return text
@@ -119,22 +119,22 @@ def _syslog(line: LogLine, *, facility: int, ident: str) -> bytes:
     """Lay a line out as syslog(3) does, in the format of RFC 3164."""
     now = time.localtime()
     when = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
-    text = _cut(printable(str(line)), MAX_TEXT_OCTETS)
+    text = _cut(escaped(str(line)), MAX_TEXT_OCTETS)
     return f"<{facility * 8 + line.level}>{when} {ident}[{os.getpid()}]: {text}".encode()
 
 
 def _json(line: LogLine) -> bytes:
     """Lay a line out as a JSON object, with a time as in RFC 3339."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    job_id = None if line.job_id is None else _cut(printable(line.job_id), MAX_JSON_OCTETS // 16)
+    job_id = None if line.job_id is None else _cut(escaped(line.job_id), MAX_JSON_OCTETS // 16)
     record: dict[str, object] = {
         "time": now.replace("+00:00", "Z"),
         "level": line.level.name.lower(),
         "event": line.event,
         "job_id": job_id,
-        "text": _cut(printable(line.text), MAX_TEXT_OCTETS),
+        "text": _cut(escaped(line.text), MAX_TEXT_OCTETS),
         "fields": {
-            name: printable(value) if isinstance(value, str) else value
+            name: escaped(value) if isinstance(value, str) else value
             for name, value in line.fields.items()
         },
     }
@@ -145,7 +145,7 @@ def _json(line: LogLine) -> bytes:
     octets = MAX_TEXT_OCTETS
     while len(encoded) > MAX_JSON_OCTETS:  # quotes and backslashes take two octets each
         octets //= 2
-        encoded = _encoded(record | {"text": _cut(printable(line.text), octets)})
+        encoded = _encoded(record | {"text": _cut(escaped(line.text), octets)})
     return encoded
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-__all__ = ["answer"]
+__all__ = ["answer", "hide_keys"]
 
 _MAX_FIELDS = 64
 _DESCRIPTION = """\
@@ -63,6 +63,11 @@ def answer(program: str, source: TextIO, output: TextIO, errors: TextIO) -> int:
             return os.EX_USAGE
         print(*_answers(data_set, key, count, program), sep="\n", file=output, flush=True)
     return os.EX_OK
+
+
+def hide_keys(text: str) -> str:
+    """Return a value with a word in the place of what may be a private key."""
+    return _KEY.sub("<hidden: it may be a private key>", text)
 
 
 def _lines(source: TextIO, output: TextIO, prompt: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ import pytest
 from dkimcore.settings.model import LogFormat, Logging, Settings
 from dkimcore_milter import outlets
 from dkimcore_milter.logline import Level, LogLine
-from dkimcore_milter.logsink import MAX_JSON_OCTETS, MAX_TEXT_OCTETS, make_log, printable
+from dkimcore_milter.logsink import MAX_JSON_OCTETS, MAX_TEXT_OCTETS, escaped, make_log
 
 SYSLOG = Settings(logging=Logging(enabled=True))
 JSON = Settings(logging=Logging(format=LogFormat.JSON))
@@ -310,5 +310,5 @@ class TestJson:
     ],
 )
 def test_what_is_not_printable_is_escaped(text, shown):
-    assert printable(text) == shown
-    assert printable(text).isprintable()
+    assert escaped(text) == shown
+    assert escaped(text).isprintable()
