@@ -16,7 +16,7 @@ GENERATED = ROOT / "docs/reference/_generated"
 sys.path.insert(0, str(ROOT))
 
 from dkimcore.version import __version__  # noqa: E402
-from scripts import conformance, limits, modules, statuses  # noqa: E402
+from scripts import conformance, limits, modules, options, statuses  # noqa: E402
 
 project = "dkimcore"
 author = "The dkimcore authors"
@@ -29,7 +29,12 @@ myst_heading_anchors = 3
 nitpicky = True
 html_theme = "furo"
 html_title = f"dkimcore {release}"
-exclude_patterns = ["_build", "explanation/performance_table.md"]  # included, no page
+exclude_patterns = [
+    "_build",
+    # Included, no pages.
+    "explanation/performance_table.md",
+    "reference/_generated/options.md",
+]
 default_role = "py:obj"
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -80,7 +85,7 @@ def skip_unexplained(
 def generate(app: Sphinx) -> None:
     """Writes the pages that are made from the tests and from the code."""
     GENERATED.mkdir(parents=True, exist_ok=True)
-    for module in (conformance, limits, modules, statuses):
+    for module in (conformance, limits, modules, options, statuses):
         output = GENERATED / f"{module.__name__.rpartition('.')[2]}.md"
         text = module.page()
         if not output.exists() or output.read_text("utf-8") != text:  # or Sphinx reads it again

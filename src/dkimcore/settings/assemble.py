@@ -15,12 +15,14 @@ from dkimcore.settings import words
 from dkimcore.settings.fields import READERS
 from dkimcore.settings.model import Settings
 from dkimcore.settings.option import Fate, Kind
+from dkimcore.settings.options import OPTIONS
 from dkimcore.settings.values import boolean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dkimcore.settings.opendkimconf import Occurrence
+    from dkimcore.settings.values import Place
 
 __all__ = ["assemble", "fill"]
 
@@ -32,20 +34,32 @@ _PAIRS: dict[str, Callable[[str], Sequence[object]]] = {
 _DECIMAL = re.compile("[1-9][0-9]+", re.ASCII)
 # What must be read before others, which win: the general one, the old name.
 _FIRST = ("On-Default", "X-Header")
+_OPTION_OF = {
+    field: option.name for option in OPTIONS for field in option.fields if option.name not in _FIRST
+}
 
 
-def assemble(occurrences: Iterable[Occurrence], *, files: Sequence[str] = ()) -> Settings:
+def assemble(
+    occurrences: Iterable[Occurrence],
+    *,
+    files: Sequence[str] = (),
+    given: Mapping[str, tuple[object, Place]] | None = None,
+) -> Settings:
     """Return the settings that options make.
 
     Args:
         occurrences: What is set, in the order of the lines; of several the last counts.
         files: Where it was read.
+        given: Fields that are known already, with their places: what a TOML file set.
 
     Raises:
         SettingsError: A value cannot be, or an option is refused.
     """
     last = {occurrence.option.name: occurrence for occurrence in occurrences}
-    values: dict[str, object] = {}
+    given = given or {}
+    values = {field: value for field, (value, _) in given.items()}
+    places = {_OPTION_OF[field].lower(): place for field, (_, place) in given.items()}
+    places |= {name.lower(): occurrence.place for name, occurrence in last.items()}
     notices: list[str] = []
     for name in sorted(last, key=lambda name: name not in _FIRST):  # else in the order of lines
         occurrence = last[name]
@@ -60,8 +74,8 @@ def assemble(occurrences: Iterable[Occurrence], *, files: Sequence[str] = ()) ->
         files=tuple(files),
         notices=tuple(notices),
         origins=tuple(
-            (name.lower(), (place.file, place.line))
-            for name, (_, _, place) in last.items()
+            (name, (place.file, place.line))
+            for name, place in places.items()
             if place.file is not None and place.line is not None
         ),
     )

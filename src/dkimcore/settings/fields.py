@@ -29,17 +29,17 @@ GROUPS = ("signing", "verifying", "hosts", "actions", "resolving", "logging", "p
 
 @dataclass(frozen=True, slots=True)
 class _Umask:
-    """A umask; TOML may write it as a string, or as a number such as 0o007."""
+    """A umask; in TOML a string, for of a number the 0 in front would be lost."""
 
     def from_text(self, text: str, place: Place) -> int:
         """Read it as strtol(3) does."""
         return words.umask(text)
 
     def from_toml(self, value: object, place: Place) -> int:
-        """Take either."""
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError('write a string such as "007", or a number such as 0o007')  # noqa: TRY004
-        return words.umask(value if isinstance(value, str) else f"{value:#o}".replace("o", ""))
+        """Take a string."""
+        if not isinstance(value, str):
+            raise ValueError('write a string such as "007"')  # noqa: TRY004 - as all readers
+        return words.octal_umask(value)
 
 
 def _enumeration(kind: type[Action] | type[KeyTrust] | type[LogFormat]) -> dict[str, object]:
@@ -91,7 +91,7 @@ _SPECIAL: dict[str, Reader] = {
     "verifying.minimum_body": Text(words.minimum),
     "verifying.maximum_header_octets": Integer(instead={0: HEADER_CAP}),
     "resolving.message_timeout": Integer(minimum=1),
-    "resolving.nameservers": Text(words.name_servers),
+    "resolving.nameservers": Text(words.name_servers, many=True),
     "resolving.test_public_keys": _FILE,
     "logging.facility": Word(words.FACILITIES),
     "process.umask": _Umask(),

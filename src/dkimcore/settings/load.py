@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from dkimcore.settings.assemble import assemble
 from dkimcore.settings.combine import combine
 from dkimcore.settings.opendkimconf import override, read_conf
+from dkimcore.settings.options import find_option
+from dkimcore.settings.toml import raw_values, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from dkimcore.settings.model import Settings
 
 __all__ = ["load_settings", "occurrences"]
+
+_TOML = ".toml"
 
 
 def load_settings(path: str | None, *, overrides: Sequence[tuple[str, str]] = ()) -> Settings:
@@ -28,20 +32,25 @@ def load_settings(path: str | None, *, overrides: Sequence[tuple[str, str]] = ()
         SettingsError: A file cannot be read, an option is unknown or refused, a value cannot
             be, or options do not go together.
     """
+    flags = [override(name, value) for name, value in overrides]
+    if path and path.endswith(_TOML):
+        return combine(assemble(flags, files=[path], given=read_toml(path)))
     found, files = read_conf(path) if path else ([], [])
-    found += [override(name, value) for name, value in overrides]
-    return combine(assemble(found, files=files))
+    return combine(assemble([*found, *flags], files=files))
 
 
 def occurrences(path: str, name: str) -> list[str]:
     """Return all values of an option in a file, the last one first (``opendkim -e``).
 
     Args:
-        path: An opendkim.conf; ``-`` is standard input.
-        name: The option, in any case.
+        path: A file as for `load_settings`; of TOML what the fields of the option are set to.
+        name: The option of opendkim.conf, in any case.
 
     Raises:
         SettingsError: A file cannot be read, or a line is wrong.
     """
+    if path.endswith(_TOML):
+        option = find_option(name)
+        return raw_values(path, option.fields) if option is not None else []
     found, _ = read_conf(path)
     return [each.value for each in reversed(found) if each.option.name.lower() == name.lower()]

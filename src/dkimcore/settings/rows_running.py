@@ -83,7 +83,7 @@ PROCESS = (
     ),
     honoured(
         *("Include", INCLUDE, COMMON, "-", ""),
-        "Read another file at this place, at most 5 deep; in the TOML form a list in front.",
+        "Read another file at this place, at most 5 deep. The TOML form has none.",
     ),
     honoured(
         *("PidFile", STRING, CORE, "-", "process.pid_file"), "Where the process id is written."

@@ -182,17 +182,19 @@ class Text:
 
     Attributes:
         make: The function; it raises ValueError.
+        many: Whether it is a list, with commas, which TOML may also write as an array.
     """
 
     make: Callable[[str], object] = str
+    many: bool = False
 
     def from_text(self, text: str, place: Place) -> object:
         """Read it."""
         return self.make(text)
 
     def from_toml(self, value: object, place: Place) -> object:
-        """Take a string; of an array what commas between its items would make."""
-        if isinstance(value, list):
+        """Take a string, or an array if it is a list."""
+        if self.many and isinstance(value, list):
             value = ",".join(_items(value))
         return self.make(_string(value))
 

@@ -8,7 +8,16 @@ import re
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.settings.values import integer, shown
 
-__all__ = ["FACILITIES", "canonicalizations", "minimum", "mode", "name_servers", "rate", "umask"]
+__all__ = [
+    "FACILITIES",
+    "canonicalizations",
+    "minimum",
+    "mode",
+    "name_servers",
+    "octal_umask",
+    "rate",
+    "umask",
+]
 
 # syslog(3); "security" is the old name of auth.
 FACILITIES = {
@@ -25,6 +34,7 @@ FACILITIES = {
 _RATE = re.compile(r"([0-9]{1,9})/([0-9]{1,9})([smhd]?)", re.IGNORECASE | re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MINIMUM = re.compile(r"([0-9]{1,10})([%+]?)", re.ASCII)
+_OCTAL = re.compile("[0-7]{1,12}", re.ASCII)
 _PERMISSIONS = 0o777
 
 
@@ -93,7 +103,21 @@ def umask(text: str) -> int:
     Raises:
         ValueError: It is no number, or not from 0 to 0777.
     """
-    number = integer(text)
+    return _permissions(integer(text), text)
+
+
+def octal_umask(text: str) -> int:
+    """Read a umask that is octal in any case.
+
+    Raises:
+        ValueError: It has other than octal digits, or is not from 0 to 0777.
+    """
+    if not _OCTAL.fullmatch(text):
+        raise ValueError(f'{shown(text)} is not a umask; write one such as "007"')
+    return _permissions(int(text, 8), text)
+
+
+def _permissions(number: int, text: str) -> int:
     if not 0 <= number <= _PERMISSIONS:
         raise ValueError(f"{text} is not possible; write a umask from 000 to 0777")
     return number
