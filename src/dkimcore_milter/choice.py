@@ -1,6 +1,7 @@
 """Which signatures a message gets: from the tables, or with the single key.
 
-Nothing is opened here: a choice names its keys.
+Nothing is opened here: a choice names its keys.  Whether the origin allows signing at all is
+`origin`'s.
 """
 
 from __future__ import annotations
@@ -8,13 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from dkimcore.tables import PlannedSignature
-from dkimcore_milter.singlekey import SingleKey
+from dkimcore.errors import TableError
+from dkimcore.protocol.mailbox import Mailbox
+from dkimcore.tables import KeyTable, PlannedSignature, SigningRow, SigningTable, plan
+from dkimcore.tables.plan import plan_row
+from dkimcore_milter.printable import printable
+from dkimcore_milter.singlekey import SingleKey, SingleKeyRules
 
 if TYPE_CHECKING:
-    pass
+    from dkimcore.settings.model import Signing, Source
+    from dkimcore.tables import Row
+    from dkimcore_milter.sources import Sources
 
-__all__ = ["Choice", "Planned"]
+__all__ = ["Choice", "ChoiceRules", "Planned"]
 
 Planned: TypeAlias = PlannedSignature | SingleKey
 """A signature to make; both have `domain`, `selector`, `key_uri` and `auid`."""
@@ -35,3 +42,105 @@ class Choice:
     planned: tuple[Planned, ...] = ()
     findings: tuple[str, ...] = ()
     domain: str | None = None
+
+
+class ChoiceRules:
+    """Who is signed for, and with which keys.  Safe to share between threads.
+
+    Args:
+        signing: The settings.
+        sources: Loads the tables they name.
+
+    Attributes:
+        single: The single key's rules, if there is no table.
+
+    Raises:
+        ConfigError: A table cannot be read, or the single key's settings are wrong.
+    """
+
+    __slots__ = ("_all_matches", "_key_table", "_signing_table", "single")
+
+    def __init__(self, signing: Signing, sources: Sources) -> None:
+        self._all_matches = signing.multiple_signatures
+        self._signing_table = _signing_table(signing.signing_table, sources)
+        self._key_table = _key_table(signing.key_table, sources)
+        self.single = SingleKeyRules.load(signing, sources)
+
+    def choose(self, author: Mailbox, *, allowed: bool) -> Choice:
+        """Choose the signatures for an author's mail.
+
+        Args:
+            author: The author's address.
+            allowed: Whether the origin allows signing.
+
+        Raises:
+            TableError: A row that applies is wrong.
+            MessageError: The author's domain cannot be a signing domain, and is to be one.
+        """
+        if self.single is not None:
+            return _with_single_key(self.single, author, allowed=allowed)
+        if not allowed or self._signing_table is None or self._key_table is None:
+            return Choice()
+        planned = plan(author, self._signing_table, self._key_table, all_matches=self._all_matches)
+        if planned:
+            return Choice(planned=planned, domain=author.domain)
+        return Choice(findings=(f"no signing table match for '{printable(str(author))}'",))
+
+    def again(self, row: Row, author: Mailbox | None) -> Choice:
+        """Choose the signature for mail that is signed again.
+
+        Args:
+            row: The row of ResignMailTo; its value names a key of the key table.
+            author: Whom "%" in the key table stands for.
+
+        Raises:
+            TableError: The row, or that of the key, is wrong, or there is no key.
+            MessageError: The author's domain cannot be a signing domain, and is to be one.
+        """
+        planned: Planned | None = None
+        problem = "ResignMailTo needs a KeyTable, or KeyFile, Selector and Domain"
+        if self._key_table is not None:
+            problem = f"{row.key!r} names no key; write one of the KeyTable behind it"
+            if row.value:
+                # Without an author "%" stands for a domain that cannot sign.
+                nobody = Mailbox(b"", "", "")
+                planned = plan_row(author or nobody, _signing_row(row), self._key_table)
+        elif self.single is not None:
+            planned = self.single.again(author)
+        if planned is None:
+            raise TableError(problem, file=row.file, line=row.line)
+        return Choice(planned=(planned,), domain=planned.domain.ascii)
+
+
+def _signing_table(source: Source | None, sources: Sources) -> SigningTable | None:
+    if source is None:
+        return None
+    return SigningTable.load(source.text, base=sources.base, file=source.file, line=source.line)
+
+
+def _key_table(source: Source | None, sources: Sources) -> KeyTable | None:
+    if source is None:
+        return None
+    return KeyTable.load(source.text, base=sources.base, file=source.file, line=source.line)
+
+
+def _signing_row(row: Row) -> SigningRow:
+    return SigningRow(pattern=row.key, key_name=row.value or "", file=row.file, line=row.line)
+
+
+def _with_single_key(rules: SingleKeyRules, author: Mailbox, *, allowed: bool) -> Choice:
+    if not rules.lists_domains:
+        return Choice()
+    found = rules.find(author)
+    if found is None:
+        shown = printable(author.domain)
+        # OpenDKIM says both, with or without SubDomains.
+        return Choice(
+            findings=(
+                f"no signing domain match for '{shown}'",
+                f"no signing subdomain match for '{shown}'",
+            )
+        )
+    row, domain = found
+    planned = (rules.planned(author, row, domain),) if allowed else ()
+    return Choice(planned=planned, domain=domain)

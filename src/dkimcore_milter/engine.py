@@ -7,24 +7,36 @@ keys it opened are kept, and closed when the last session that uses it has ended
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import KeyUnusable, StateError
-from dkimcore.protocol.policy import SigningProfile, VerifyPolicy
-from dkimcore_milter.authoring import BadAuthor, NoAuthor
-from dkimcore_milter.choice import Choice, Planned
-from dkimcore_milter.origin import Origin
+from dkimcore.errors import KeyUnusable, SettingsError, TableError
+from dkimcore.keys import KeyContext
+from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.selfcheck import ShortKey
+from dkimcore.keys.store import KeyStore
+from dkimcore.protocol.algorithm import KeyType
+from dkimcore.signer import Signer
+from dkimcore.signers import open_row
+from dkimcore_milter.authoring import AuthorRules, BadAuthor, NoAuthor
+from dkimcore_milter.choice import Choice, ChoiceRules, Planned
+from dkimcore_milter.origin import Origin, OriginRules, find_host
+from dkimcore_milter.profile import signing_profile, verify_policy
+from dkimcore_milter.recipients import RecipientRules
+from dkimcore_milter.resolving import make_resolver
+from dkimcore_milter.rewrite import Rewriter
 from dkimcore_milter.singlekey import SingleKey
+from dkimcore_milter.sources import Sources, fold_domain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dkimcore.protocol.mailbox import Mailbox
     from dkimcore.protocol.message import Header
+    from dkimcore.protocol.policy import SigningProfile, VerifyPolicy
     from dkimcore.resolvers import TxtResolver
     from dkimcore.settings.model import Settings
-    from dkimcore.signer import Signer
     from dkimcore_milter.peer import Macros, Peer
 
 __all__ = [
@@ -47,7 +59,12 @@ class KeyTooSmall(KeyUnusable):
 
 
 class Engine:
-    """What decisions need.  Safe to share between threads.
+    """What decisions need.  Safe to share between threads.  Made by `load`.
+
+    Args:
+        settings: The settings.
+        clock: The time, in seconds since 1970.
+        trace: Takes a line about each key query.
 
     Attributes:
         settings: The settings it was loaded from.
@@ -56,10 +73,34 @@ class Engine:
         resolver: Answers key queries.
     """
 
-    settings: Settings
-    profile: SigningProfile
-    policy: VerifyPolicy
-    resolver: TxtResolver
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float],
+        trace: Callable[[str], None] | None,
+    ) -> None:
+        sources = Sources(settings)
+        signing, verifying, hosts = settings.signing, settings.verifying, settings.hosts
+        self.settings = settings
+        self.profile: SigningProfile = signing_profile(signing, sources)
+        self.policy: VerifyPolicy = verify_policy(settings, sources)
+        self.resolver: TxtResolver = make_resolver(settings, sources, trace=trace)
+        self._clock = clock
+        self._origin = OriginRules(hosts, sources)
+        self._peers = sources.hosts(hosts.peers)
+        self._ignored = sources.hosts(hosts.external_ignore)
+        self._author = AuthorRules(signing, sources)
+        self._exempt = sources.data_set(verifying.exempt_domains, fold=fold_domain)
+        self._trusted = sources.data_set(verifying.trusted_signers, fold=fold_domain)
+        self._removed = sources.data_set(verifying.remove_results_from)
+        self._choice = ChoiceRules(signing, sources)
+        self._recipients = RecipientRules(signing, sources)
+        self._rewriter = Rewriter(signing, sources)
+        self._lock = threading.Lock()
+        self._users = 0
+        self._replaced = False
+        self._keys = self._new_store()
 
     @classmethod
     def load(
@@ -80,23 +121,23 @@ class Engine:
         Raises:
             ConfigError: A data set cannot be read, or a value cannot be; names file and line.
         """
-        raise StateError("not built yet")
+        return cls(settings, clock=clock, trace=trace)
 
     def now(self) -> int:
         """Return the time in seconds since 1970."""
-        raise StateError("not built yet")
+        return int(self._clock())
 
     def is_peer(self, peer: Peer) -> bool:
         """Whether the client's connections are left alone (PeerList)."""
-        raise StateError("not built yet")
+        return find_host(self._peers, peer) is not None
 
     def is_ignored_external(self, peer: Peer) -> bool:
         """Whether nothing is said about the client's use of our domains (ExternalIgnoreList)."""
-        raise StateError("not built yet")
+        return find_host(self._ignored, peer) is not None
 
     def origin(self, peer: Peer, macros: Macros) -> Origin:
         """Say whether mail from there is signed (MTA, MacroList, InternalHosts, {auth_type})."""
-        raise StateError("not built yet")
+        return self._origin.judge(peer, macros)
 
     def author(self, header: Header, macros: Macros) -> Mailbox:
         """Return the author (SenderMacro, SenderHeaders, From, DefaultSender).
@@ -107,11 +148,11 @@ class Engine:
             NoAuthor: Nothing names one.
             BadAuthor: What should name one holds no address.
         """
-        raise StateError("not built yet")
+        return self._author.find(header, macros)
 
     def is_exempt(self, author: Mailbox) -> bool:
         """Whether mail of the author's domain is left alone (ExemptDomains)."""
-        raise StateError("not built yet")
+        return self._exempt is not None and self._exempt.find(author.domain) is not None
 
     def choose(self, author: Mailbox, origin: Origin) -> Choice:
         """Choose the signatures; opens no key.
@@ -120,7 +161,7 @@ class Engine:
             TableError: A row that applies is wrong.
             MessageError: The author's domain cannot be a signing domain, and is to be one.
         """
-        raise StateError("not built yet")
+        return self._choice.choose(author, allowed=origin.allowed)
 
     def signers(self, choice: Choice, profile: SigningProfile | None = None) -> tuple[Signer, ...]:
         """Open the keys of a choice.
@@ -135,15 +176,22 @@ class Engine:
             KeyTooSmall: A key is shorter than MinimumKeyBits.
             KeyBackendError: A key cannot be opened.
         """
-        raise StateError("not built yet")
+        profile = self.profile if profile is None else profile
+        return tuple(self._signer(planned, profile) for planned in choice.planned)
+
+    def wants_recipients(self) -> bool:
+        """Whether any option asks for the envelope's recipients."""
+        return self._recipients.wanted
 
     def exempt_recipient(self, recipients: Sequence[bytes]) -> str | None:
         """Return the first recipient whose mail is not signed (DontSignMailTo), or None."""
-        raise StateError("not built yet")
+        found = self._recipients.exempt(recipients)
+        return None if found is None else found.address
 
     def body_length_recipient(self, recipients: Sequence[bytes]) -> str | None:
         """Return the first recipient for whom l= is set (BodyLengthDB), or None."""
-        raise StateError("not built yet")
+        found = self._recipients.body_length(recipients)
+        return None if found is None else found.address
 
     def resign(self, recipients: Sequence[bytes], author: Mailbox | None = None) -> Choice | None:
         """Choose the signature for mail that is signed again (ResignMailTo).
@@ -159,30 +207,39 @@ class Engine:
             TableError: A row that applies is wrong.
             MessageError: As `choose`.
         """
-        raise StateError("not built yet")
+        found = self._recipients.resign(recipients)
+        return None if found is None else self._choice.again(found.row, author)
 
     def rewrite(self, name: bytes, value: bytes) -> bytes:
         """Return a field's value as ReplaceRules make it; itself where none applies."""
-        raise StateError("not built yet")
+        return self._rewriter.rewrite(name, value)
 
     def trusts_signer(self, domain: str) -> bool:
         """Whether signatures of a domain are verified first (TrustSignaturesFrom)."""
-        raise StateError("not built yet")
+        return self._trusted is not None and self._trusted.find(domain) is not None
 
     def removes_results_of(self, authserv_id: str) -> bool:
         """Whether another's Authentication-Results fields are deleted (RemoveARFrom).
 
-        Also ``.domain`` entries and patterns; so rather ask this than `removes_results_from`.
-        """
-        raise StateError("not built yet")
+        Unlike in OpenDKIM, but as its manual says, ``.example.com`` stands for all hosts
+        below a domain.
 
-    def removes_results_from(self) -> frozenset[str]:
-        """Return the listed authserv-ids in lower case (RemoveARFrom)."""
-        raise StateError("not built yet")
+        Args:
+            authserv_id: The authserv-id, up to a "/".
+        """
+        if self._removed is None:
+            return False
+        names = [authserv_id]
+        dot = authserv_id.find(".", 1)
+        while dot > 0:
+            names.append(authserv_id[dot:])
+            dot = authserv_id.find(".", dot + 1)
+        return any(self._removed.find(name) is not None for name in names)
 
     def symbols(self) -> str | None:
         """Return the macros to ask the MTA for at the end of the header; None: its own choice."""
-        raise StateError("not built yet")
+        macro = self._author.macro
+        return self._origin.symbols(*(() if macro is None else (macro,)))
 
     def preload(self) -> None:
         """Open the single key now, before privileges are dropped.
@@ -191,16 +248,74 @@ class Engine:
             ConfigError: Its URI is malformed or its scheme unknown.
             KeyBackendError: It cannot be opened.
         """
-        raise StateError("not built yet")
+        single = self._choice.single
+        if single is not None and self.settings.hosts.signs:
+            self._keys.get(single.key_uri)
 
     def retain(self) -> None:
         """Count one more user."""
-        raise StateError("not built yet")
+        with self._lock:
+            self._users += 1
 
     def release(self) -> None:
-        """Count one user less; closes the keys if this engine was replaced and none is left."""
-        raise StateError("not built yet")
+        """Count one user less; closes the keys if this engine was replaced and none is left.
+
+        Raises:
+            KeyBackendError: A backend failed to close its key.
+        """
+        with self._lock:
+            self._users -= 1
+        self._close_if_unused()
 
     def close(self) -> None:
-        """Say that the engine was replaced; its keys close with the last user's release."""
-        raise StateError("not built yet")
+        """Say that the engine was replaced; its keys close with the last user's release.
+
+        Raises:
+            KeyBackendError: A backend failed to close its key.
+        """
+        with self._lock:
+            self._replaced = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        with self._lock:
+            if not self._replaced or self._users > 0:
+                return
+            keys = self._keys
+            # A session that took this engine at the very moment of a reload opens keys anew.
+            self._keys = self._new_store()
+        keys.close()
+
+    def _new_store(self) -> KeyStore:
+        check = self.settings.signing.require_safe_keys
+        secret = secret_from(check_permissions=check)
+        return KeyStore(context=KeyContext(secret=secret, check_permissions=check))
+
+    def _signer(self, planned: Planned, profile: SigningProfile) -> Signer:
+        minimum = self.policy.min_rsa_bits
+        row = None if isinstance(planned, SingleKey) else planned.key_row
+        keys = self._keys
+        try:
+            key = keys.get(planned.key_uri) if row is None else open_row(row, planned.key_uri, keys)
+        except ShortKey as exc:
+            raise _too_small(exc.bits, minimum, exc.uri) from None
+        public_key = key.public_key
+        if public_key.key_type is KeyType.RSA and public_key.bits < minimum:
+            raise _too_small(public_key.bits, minimum, planned.key_uri)
+        try:
+            return Signer(
+                domain=planned.domain,
+                selector=planned.selector,
+                key=key,
+                auid=planned.auid,
+                profile=profile,
+            )
+        except SettingsError as exc:
+            problem = exc.problem
+        if row is None:
+            raise SettingsError(problem)
+        raise TableError(problem, file=row.file, line=row.line)
+
+
+def _too_small(bits: int, minimum: int, uri: str) -> KeyTooSmall:
+    return KeyTooSmall(f"private key too small ({bits} bits, need at least {minimum})", uri=uri)

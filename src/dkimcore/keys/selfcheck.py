@@ -19,11 +19,25 @@ from dkimcore.protocol.result import Unusable
 if TYPE_CHECKING:
     from dkimcore.keys import SigningKey
 
-__all__ = ["check_key"]
+__all__ = ["ShortKey", "check_key"]
 
 _PROBE = sha256(b"dkimcore tests a key before it signs mail").digest()
 _MIN_RSA_BITS = 1024  # RFC 8301 section 3.2
 _MAX_RSA_BITS = 8192  # what VerifyPolicy accepts; RFC 8301 section 3.2 asks only for 4096
+
+
+class ShortKey(KeyUnusable):
+    """The key is RSA below 1024 bits.
+
+    Args:
+        problem: The cause and the cure.
+        uri: What errors call the key.
+        bits: Its length.
+    """
+
+    def __init__(self, problem: str, *, uri: str, bits: int = 0) -> None:
+        super().__init__(problem, uri=uri)
+        self.bits = bits
 
 
 def check_key(key: SigningKey, *, uri: str) -> int:
@@ -75,10 +89,11 @@ def check_key(key: SigningKey, *, uri: str) -> int:
 
 def _check_size(bits: int, uri: str) -> None:
     if bits < _MIN_RSA_BITS:
-        raise KeyUnusable(
+        raise ShortKey(
             f"an RSA key of {bits} bits must not sign (RFC 8301 section 3.2); make one of 2048 "
             "bits under a new selector",
             uri=uri,
+            bits=bits,
         )
     if bits > _MAX_RSA_BITS:
         raise KeyUnusable(

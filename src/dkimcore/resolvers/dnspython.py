@@ -39,6 +39,7 @@ class _Configured:
         timeout: float = QUERY_SECONDS,
         trust_ad: bool | None = None,
         resolv_conf: str = RESOLV_CONF,
+        tcp: bool = False,
     ) -> None:
         """Decide whom to ask, and for how long.
 
@@ -51,6 +52,7 @@ class _Configured:
                 or `resolv_conf` has ``options trust-ad``.  RFC 4035 section 4.9.3 wants a
                 name server that is trusted, and a path to it that is.
             resolv_conf: The system's configuration.
+            tcp: Ask over TCP at once, where UDP does not get through.
 
         Raises:
             SettingsError: A name server is not an IP address, or the timeout not positive.
@@ -58,6 +60,7 @@ class _Configured:
         if not 0 < timeout < math.inf:
             raise SettingsError(f"timeout is {timeout}: give a positive number of seconds")
         self._timeout = timeout
+        self._tcp = tcp
         self._servers: GivenNameServers | SystemNameServers = (
             SystemNameServers(resolv_conf, trust_ad=trust_ad)
             if nameservers is None
@@ -73,9 +76,10 @@ class _Configured:
 
         servers = self._servers.current()
         if timeout is None or timeout >= self._timeout:
-            return exchange(name, servers, seconds=self._timeout)
+            return exchange(name, servers, seconds=self._timeout, over_tcp=self._tcp)
         # Another asker may have more time: this one's failure is kept for nobody.
-        return exchange(name, servers, seconds=max(timeout, 0.0), ttl=0.0)
+        seconds = max(timeout, 0.0)
+        return exchange(name, servers, seconds=seconds, ttl=0.0, over_tcp=self._tcp)
 
 
 class DnspythonResolver(_Configured):

@@ -74,7 +74,12 @@ def failed(detail: str, *, ttl: float = FAILURE_TTL) -> TimedAnswer:
 
 
 def exchange(
-    name: str, servers: NameServers, *, seconds: float, ttl: float = FAILURE_TTL
+    name: str,
+    servers: NameServers,
+    *,
+    seconds: float,
+    ttl: float = FAILURE_TTL,
+    over_tcp: bool = False,
 ) -> Generator[Attempt, Outcome, TimedAnswer]:
     """Ask until there is an answer, the time is over, or no name server is left.
 
@@ -86,6 +91,7 @@ def exchange(
         servers: Whom to ask.
         seconds: How long at most.
         ttl: How long a failure may be kept, in seconds.
+        over_tcp: Use TCP at once, not only after a truncated answer.
 
     Returns:
         The answer.
@@ -105,6 +111,7 @@ def exchange(
                 trusted=servers.trusted,
                 deadline=deadline,
                 patience=PATIENCE * seconds,
+                over_tcp=over_tcp,
             )
             result = _result(outcome, trusted=servers.trusted)
             if isinstance(result, TimedAnswer):
@@ -128,9 +135,10 @@ def _ask(
     trusted: bool,
     deadline: float,
     patience: float,
+    over_tcp: bool,
 ) -> Generator[Attempt, Outcome, Outcome]:
     """Ask one name server: UDP, TCP after a truncated answer, without EDNS where it has none."""
-    over_tcp, edns = False, True
+    edns = True
     while True:
         left = deadline - time.monotonic()
         if left <= 0:

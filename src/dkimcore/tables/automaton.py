@@ -3,6 +3,10 @@
 Thompson's construction: the set of states that the text so far allows is carried along, so
 the work is at most states times characters.  Sets that were met are kept, which makes most
 texts a walk through a table.  Parsing is left to `ere`.
+
+Finding where matches are takes two walks: backwards to learn at each character from which
+states an end can still be reached, then forwards along those states only.  So the longest
+match ends exactly where the walk does, and all matches together cost one more walk.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from typing import TYPE_CHECKING
 from dkimcore.tables.ere import Anchor, AnyChar, Chars, Choice, EreError, Repeat, Series
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dkimcore.tables.ere import Node
 
 __all__ = ["MAX_STATES", "Automaton"]
@@ -32,13 +38,14 @@ class Automaton:
         EreError: It has more than `MAX_STATES` states, because of counts such as {200}.
     """
 
-    __slots__ = ("_accept", "_anchors", "_inputs", "_kept", "_silent", "_start")
+    __slots__ = ("_accept", "_anchors", "_inputs", "_kept", "_kept_back", "_silent", "_start")
 
     def __init__(self, node: Node) -> None:
         self._inputs: list[Chars | AnyChar | None] = []  # leads to the following state
         self._silent: list[list[int]] = []
         self._anchors: dict[int, Anchor] = {}  # the silent steps of a state hold only there
         self._kept: dict[tuple[_States, str, bool], _States] = {}
+        self._kept_back: dict[tuple[_States, str, bool], _States] = {}
         self._start = self._new()
         self._accept = self._build(node, self._start)
 
@@ -60,11 +67,78 @@ class Automaton:
             states = following
         return self._accept in states
 
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield begin and end of each match that is not empty, from left to right.
+
+        The leftmost match and of those the longest, as regexec() finds it, then the next
+        one behind its end.
+        """
+        alive = self._alive(text)
+        begin, length = 0, len(text)
+        while begin < length:
+            if self._start not in alive[begin]:
+                begin += 1
+                continue
+            end = self._longest(text, begin, alive)
+            if end > begin:
+                yield begin, end
+            begin = max(end, begin + 1)
+
+    def _alive(self, text: str) -> list[_States]:
+        """Return for each place the states from which the end can be reached there or later."""
+        length = len(text)
+        states = self._closure_back({self._accept}, at_start=not text, at_end=True)
+        alive = [states] * (length + 1)
+        for position in range(length - 1, -1, -1):
+            key = (states, text[position], position == 0)
+            previous = self._kept_back.get(key)
+            if previous is None:
+                found = {self._accept}  # a match may end at every character
+                for state, wanted in enumerate(self._inputs):
+                    if state + 1 in states and _takes(wanted, text[position]):
+                        found.add(state)
+                previous = self._closure_back(found, at_start=position == 0, at_end=False)
+                if len(self._kept_back) >= _MAX_KEPT:
+                    self._kept_back.clear()
+                self._kept_back[key] = previous
+            states = alive[position] = previous
+        return alive
+
+    def _longest(self, text: str, begin: int, alive: list[_States]) -> int:
+        """Return where the longest match ends that begins at a place where one does."""
+        length, end = len(text), begin
+        states = self._closure({self._start}, at_start=begin == 0, at_end=begin == length)
+        for position in range(begin, length):
+            following = {
+                state + 1
+                for state in states
+                if state + 1 in alive[position + 1] and _takes(self._inputs[state], text[position])
+            }
+            if not following:
+                break
+            states = self._closure(following, at_start=False, at_end=position + 1 == length)
+            if self._accept in states:
+                end = position + 1
+        return end
+
+    def _closure_back(self, states: set[int], *, at_start: bool, at_end: bool) -> _States:
+        """Add the states that lead to some without a character."""
+        changed = True
+        while changed:
+            changed = False
+            for state in range(len(self._silent) - 1, -1, -1):
+                if state in states or states.isdisjoint(self._silent[state]):
+                    continue
+                anchor = self._anchors.get(state)
+                if anchor is None or (at_end if anchor.end else at_start):
+                    states.add(state)
+                    changed = True
+        return frozenset(states)
+
     def _step(self, states: _States, char: str, *, at_end: bool) -> _States:
         found = {self._start}  # a match may begin at every character
         for state in states:
-            wanted = self._inputs[state]
-            if wanted is not None and (isinstance(wanted, AnyChar) or char in wanted):
+            if _takes(self._inputs[state], char):
                 found.add(state + 1)
         return self._closure(found, at_start=False, at_end=at_end)
 
@@ -132,3 +206,7 @@ class Automaton:
         for end in ends:
             self._silent[end].append(state)
         return state
+
+
+def _takes(wanted: Chars | AnyChar | None, char: str) -> bool:
+    return wanted is not None and (isinstance(wanted, AnyChar) or char in wanted)

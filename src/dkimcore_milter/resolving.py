@@ -1,0 +1,139 @@
+"""Who answers key queries (Nameservers, DNSTimeout, TestPublicKeys, TestDNSData).
+
+One resolver for all messages, with a cache.  The time for all queries of one message is kept
+by the session.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import SettingsError
+from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
+from dkimcore.resolvers import DeadlineTxtResolver, TxtResolver
+from dkimcore.resolvers.cache import CachingResolver
+from dkimcore.resolvers.dnspython import DnspythonResolver
+from dkimcore.resolvers.static import StaticResolver
+from dkimcore_milter.printable import printable
+from dkimcore_milter.sources import fold_domain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dkimcore.settings.model import Resolving, Settings
+    from dkimcore.tables import DataSet
+    from dkimcore_milter.sources import Sources
+
+__all__ = ["DataSetResolver", "TracingResolver", "make_resolver"]
+
+_WITH_PORT = re.compile(r"\[(?P<ipv6>[^\]]+)\](?::(?P<port6>\d+))?|(?P<ipv4>[^:]+):(?P<port4>\d+)")
+
+
+def make_resolver(
+    settings: Settings, sources: Sources, *, trace: Callable[[str], None] | None = None
+) -> TxtResolver:
+    """Return the resolver that the settings ask for; no query is sent.
+
+    Args:
+        settings: The settings.
+        sources: Loads the data sets they name.
+        trace: Takes a line about each query and its answer, if ResolverTracing is set.
+
+    Raises:
+        ConfigError: A file of key records cannot be read, or a name server is no address.
+    """
+    resolver = _resolver(settings.resolving, sources)
+    if trace is None or not settings.logging.resolver_tracing:
+        return resolver
+    return TracingResolver(resolver, trace)
+
+
+class DataSetResolver:
+    """Answers from a data set of names and TXT records (TestDNSData).
+
+    A name that is not there has no record; OpenDKIM takes it for a failure of the DNS.  Several
+    rows of one name are several records.  Safe to share between threads.
+
+    Args:
+        data_set: Names, without the final dot, and records.
+    """
+
+    __slots__ = ("_data_set",)
+
+    def __init__(self, data_set: DataSet) -> None:
+        self._data_set = data_set
+
+    def lookup_txt(self, name: str) -> TxtAnswer:
+        """Give the records at a name; never raises."""
+        rows = self._data_set.find_all(name.removesuffix("."))
+        records = tuple(
+            row.value.encode("utf-8", "surrogateescape") for row in rows if row.value is not None
+        )
+        if not records:
+            return TxtAnswer(TxtStatus.NO_RECORD, detail="not among the rows of TestDNSData")
+        return TxtAnswer(TxtStatus.FOUND, records)
+
+
+class TracingResolver:
+    """Says what is asked, and what the answer was (ResolverTracing).
+
+    Args:
+        resolver: Whom to ask.
+        trace: Takes the lines.
+    """
+
+    takes_timeout = True
+
+    def __init__(self, resolver: TxtResolver, trace: Callable[[str], None]) -> None:
+        self._resolver = resolver
+        self._trace = trace
+
+    def lookup_txt(self, name: str, *, timeout: float | None = None) -> TxtAnswer:
+        """Ask for the TXT records at a name; `timeout` is passed on where it is understood."""
+        if timeout is not None and isinstance(self._resolver, DeadlineTxtResolver):
+            answer = self._resolver.lookup_txt(name, timeout=timeout)
+        else:
+            answer = self._resolver.lookup_txt(name)
+        what = f"{len(answer.records)} records" if answer.records else answer.detail or "nothing"
+        line = f"query for TXT {printable(name)}: {answer.status.name.lower()}, {printable(what)}"
+        self._trace(f"{line}{', DNSSEC' if answer.authentic else ''}")
+        return answer
+
+
+def _resolver(resolving: Resolving, sources: Sources) -> TxtResolver:
+    if resolving.test_public_keys is not None:
+        text = resolving.test_public_keys.text
+        return StaticResolver.from_file(os.path.abspath(sources.path(text)))
+    records = sources.data_set(resolving.test_dns_data, fold=fold_domain)
+    if records is not None:
+        return DataSetResolver(records)
+    nameservers = None
+    if resolving.nameservers:
+        nameservers = [_name_server(text, sources) for text in resolving.nameservers]
+    return CachingResolver(
+        DnspythonResolver(
+            nameservers=nameservers,
+            # With 0 OpenDKIM waits for ever; what a message may take ends it here.
+            timeout=float(resolving.timeout or resolving.message_timeout),
+            tcp=resolving.tcp,
+        )
+    )
+
+
+def _name_server(text: str, sources: Sources) -> str | tuple[str, int]:
+    """Read an address, or ``192.0.2.1:5353``, or ``[2001:db8::1]:5353``."""
+    match = _WITH_PORT.fullmatch(text)
+    host, port = text, 53
+    if match is not None:
+        host = match["ipv6"] or match["ipv4"]
+        port = int(match["port6"] or match["port4"] or 53)
+    try:
+        DnspythonResolver(nameservers=[(host, port)])
+    except SettingsError as exc:
+        problem = f"Nameservers: {exc.problem}"
+    else:
+        return host, port
+    file, line = sources.where("nameservers")
+    raise SettingsError(problem, file=file, line=line)
