@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dkimcore.signer import Signer
     from dkimcore.source import MessageSource
 
-__all__ = ["sign", "verify"]
+__all__ = ["ask", "sign", "verify"]
 
 _DEFAULT_POLICY = VerifyPolicy()
 _DEFAULT_LIMITS = Limits()
@@ -66,7 +66,7 @@ def verify(
         header_too_large=too_large,
     )
     if verification.queries:
-        _ask(verification, resolver or _system_resolver(), timeout)
+        ask(verification, resolver or _system_resolver(), timeout)
     if verification.wants_body:
         verification.feed(rest)
         for chunk in source:
@@ -128,7 +128,15 @@ def _read_header(source: Iterator[bytes], limits: Limits) -> tuple[Header, bool,
     return reader.finish(), reader.too_large, b""
 
 
-def _ask(verification: Verification, resolver: TxtResolver, timeout: float) -> None:
+def ask(verification: Verification, resolver: TxtResolver, timeout: float) -> None:
+    """Carry a verification's key queries to a resolver and the answers back.
+
+    Args:
+        verification: Whose queries.
+        resolver: Whom to ask; what it raises is ``temperror``.
+        timeout: Seconds that all queries together may take; what is not answered then is
+            ``temperror``.
+    """
     deadline = time.monotonic() + timeout
     # A resolver that takes no timeout bounds its queries itself, and the last one may overrun.
     # (isinstance with that protocol would cost more than parsing the signature.)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import SettingsError
@@ -17,11 +18,18 @@ from dkimcore.protocol.names import DomainName
 from dkimcore.protocol.result import SignatureResult, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dkimcore.protocol.message import Header
 
-__all__ = ["claimed_authserv_id", "forged_positions", "render"]
+__all__ = [
+    "Words",
+    "claimed_authserv_id",
+    "default_words",
+    "forged_positions",
+    "holds_dkim_result",
+    "render",
+]
 
 # value = token / quoted-string (RFC 2045 section 5.1: token); pvalue also allows
 # [local-part] "@" domain-name.  RFC 8601 section 2.2 in mail with UTF-8: those octets too.
@@ -41,12 +49,57 @@ _LONGEST_AUID = 254
 _LINE = 78
 
 
-def render(authserv_id: str, results: Sequence[SignatureResult]) -> HeaderField:
+# The queue ids of MTAs; what else claims to be one is left out.
+_JOB_ID = re.compile(r"[0-9A-Za-z._-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """How a result is told.
+
+    Attributes:
+        status: The word of RFC 8601 section 2.7.1.
+        reason: ``reason=``, or None.
+        comment: What a person may want to know, without parentheses and backslashes; ours,
+            never a stranger's.
+    """
+
+    status: Status
+    reason: str | None = None
+    comment: str | None = None
+
+
+def default_words(result: SignatureResult) -> Words:
+    """The words of `Cause`, by ADR 0003."""
+    key = None if result.key_record is None else result.key_record.public_key
+    comment = None
+    if key is not None and result.status is Status.PASS:
+        notes = [f"{key.bits}-bit key"]
+        notes += ["DNSSEC"] * result.authentic + ["testing"] * result.testing
+        comment = ", ".join(notes)
+    reason = None if result.cause is None else result.cause.phrase
+    return Words(status=result.status, reason=reason, comment=comment)
+
+
+def render(
+    authserv_id: str,
+    results: Sequence[SignatureResult],
+    *,
+    words: Callable[[SignatureResult], Words] = default_words,
+    header_b: bool = True,
+    job_id: str | None = None,
+    otherwise: str = "dkim=none",
+) -> HeaderField:
     """Print an Authentication-Results field for a message's results (RFC 8601 section 2.2).
 
     Args:
         authserv_id: Who says so; the first token of the field.
-        results: As `Verification.finish` returns them; empty gives ``dkim=none``.
+        results: As `Verification.finish` returns them.
+        words: How each result is told.
+        header_b: Print header.b, which tells signatures of one domain apart (RFC 6008).
+        job_id: A queue id to put behind the authserv-id and a slash, as OpenDKIM's
+            AuthservIDWithJobID does; left out if it does not look like one.
+        otherwise: What is said where there are no results; ours, never a stranger's.
 
     Returns:
         The field, folded, to put on top of the message (RFC 8601 section 5).
@@ -56,25 +109,26 @@ def render(authserv_id: str, results: Sequence[SignatureResult]) -> HeaderField:
     """
     if not authserv_id.isprintable() or not authserv_id:
         raise SettingsError(f"{authserv_id!r} is not an authserv-id; use the host's domain name")
+    who = _quoted_unless(_VALUE, authserv_id)
+    if job_id is not None and _JOB_ID.fullmatch(job_id):
+        # RFC 8601 would have it quoted; readers know OpenDKIM's form, which is not.
+        who += f"/{job_id}"
     prefixes = _signature_prefixes(results)
-    lines = [f"Authentication-Results: {_quoted_unless(_VALUE, authserv_id)};"]
+    lines = [f"Authentication-Results: {who};"]
     for result, prefix in zip(results, prefixes, strict=True):
-        lines += _resinfo(result, prefix)
+        lines += _resinfo(result, words(result), prefix if header_b else None)
         lines[-1] += ";"
     if not results:
-        lines.append("dkim=none;")
+        lines.append(f"{otherwise};")
     return HeaderField("\r\n\t".join(lines)[:-1].encode())
 
 
-def _resinfo(result: SignatureResult, prefix: str) -> list[str]:
-    parts = [f"dkim={result.status}"]
-    if result.cause is not None:
-        parts.append(f'reason="{result.cause.phrase}"')
-    key = None if result.key_record is None else result.key_record.public_key
-    if key is not None and result.status is Status.PASS:
-        notes = [f"{key.bits}-bit key"]
-        notes += ["DNSSEC"] * result.authentic + ["testing"] * result.testing
-        parts.append(f"({', '.join(notes)})")
+def _resinfo(result: SignatureResult, words: Words, prefix: str | None) -> list[str]:
+    parts = [f"dkim={words.status}"]
+    if words.reason is not None:
+        parts.append(f"reason={_quoted(words.reason)}")
+    if words.comment is not None:
+        parts.append(f"({words.comment})")
     signature = result.signature
     if signature is not None:
         auid = f"@{signature.domain}" if signature.auid is None else str(signature.auid)
@@ -87,8 +141,9 @@ def _resinfo(result: SignatureResult, prefix: str) -> list[str]:
         parts += [
             f"header.a={signature.algorithm}",
             f"header.s={_quoted_unless(_PVALUE, str(signature.selector))}",
-            f"header.b={_quoted_unless(_PVALUE, prefix)}",
         ]
+        if prefix is not None:
+            parts.append(f"header.b={_quoted_unless(_PVALUE, prefix)}")
     lines = [parts[0]]
     for part in parts[1:]:
         if len(lines[-1]) + len(part) + 3 < _LINE:
@@ -101,6 +156,10 @@ def _resinfo(result: SignatureResult, prefix: str) -> list[str]:
 def _quoted_unless(pattern: re.Pattern[str], value: str) -> str:
     if pattern.fullmatch(value) and value.isprintable():
         return value
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
     printable = "".join(char if char.isprintable() else "?" for char in value)
     escaped = printable.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -120,7 +179,13 @@ def _signature_prefixes(results: Sequence[SignatureResult]) -> list[str]:
     return [text[:length] for text in whole]
 
 
-def forged_positions(header: Header, authserv_id: str) -> tuple[int, ...]:
+def forged_positions(
+    header: Header,
+    authserv_id: str,
+    *,
+    also: Callable[[str], bool] | None = None,
+    only_dkim: bool = False,
+) -> tuple[int, ...]:
     """Find the Authentication-Results fields that claim to be ours (RFC 8601 section 5).
 
     A field that arrives from outside with our authserv-id, in any case, quoted or not,
@@ -130,17 +195,24 @@ def forged_positions(header: Header, authserv_id: str) -> tuple[int, ...]:
     Args:
         header: The message's header as received.
         authserv_id: Ours.
+        also: Whether another's fields are to be found, too; asked with an authserv-id in
+            lower case.
+        only_dkim: Leave fields that surely hold no dkim result, such as those which another
+            filter of the same host has put there.
 
     Returns:
         Positions in the header, bottom up: fields are to be deleted in this order, or
         deleting one moves the others (CVE-2022-48521 was that).
     """
     ours = _spellings(authserv_id)
-    return tuple(
-        position
-        for position in reversed(header.positions(b"authentication-results"))
-        if (claimed := claimed_authserv_id(header[position].value)) is None or claimed in ours
-    )
+    found = []
+    for position in reversed(header.positions(b"authentication-results")):
+        value = header[position].value
+        claimed = claimed_authserv_id(value)
+        is_ours = claimed is None or claimed in ours or (also is not None and also(claimed))
+        if is_ours and (claimed is None or not only_dkim or holds_dkim_result(value)):
+            found.append(position)
+    return tuple(found)
 
 
 def _spellings(authserv_id: str) -> frozenset[str]:
@@ -198,3 +270,80 @@ def _skip_cfws(value: bytes) -> bytes | None:
             return value[position:]
         position += 1
     return None if depth else b""
+
+
+# A result is methodspec "=" result, and what follows says on what it is based; "none" says
+# that there is none (RFC 8601 section 2.2).  White space is taken out before.
+_SURE_RESULT = re.compile(rb"[a-z0-9_-]++(?:/[0-9]++)?=[a-z]")
+_SURE_START = re.compile(rb"[^ ]++(?: [0-9]++)? ?")
+_DKIM_RESULT = re.compile(rb"(?<![a-z0-9.@=_/-])dkim[a-z0-9_/-]*+ *+=")
+_PIECE = re.compile(rb'"((?:[^"\\]|\\.)*+)"|([ \t\r\n]++)|([^ \t\r\n"()\\;]++)|;', re.DOTALL)
+_COMMENT_PART = re.compile(rb"((?:[^()\\]|\\.)*+)([()])", re.DOTALL)
+
+
+def holds_dkim_result(value: bytes) -> bool:
+    """Whether an Authentication-Results field holds, or may be read to hold, a dkim result.
+
+    Only a field that every reader takes for results of other methods holds none: a result
+    within a comment or a quoted-string counts, and so does what cannot be parsed.
+
+    Args:
+        value: The field's body.
+    """
+    segments = _segments(value.lower())
+    if segments is None:
+        return True
+    if not _SURE_START.fullmatch(segments[0]):
+        return True
+    return any(
+        _DKIM_RESULT.search(segment)
+        or segment.replace(b" ", b"").startswith(b"dkim")
+        or not (segment.strip() in (b"", b"none") or _SURE_RESULT.match(segment.replace(b" ", b"")))
+        for segment in segments[1:]
+    )
+
+
+def _segments(value: bytes) -> list[bytes] | None:
+    """Split a field's body at ";", without comments; None if it is unsafe to do so.
+
+    Runs of white space become one space, and quoted-strings a quotation mark.
+    """
+    segments: list[list[bytes]] = [[]]
+    position = 0
+    while position < len(value):
+        if value[position : position + 1] == b"(":
+            position = _comment_end(value, position + 1)
+            if position < 0:
+                return None
+            continue
+        match = _PIECE.match(value, position)
+        if match is None or (match[1] is not None and _mentions_dkim(match[1])):
+            return None
+        position = match.end()
+        if match[0] == b";":
+            segments.append([])
+        elif match[1] is not None:
+            segments[-1].append(b'"')
+        elif match[3] is not None:
+            segments[-1].append(match[3])
+        elif segments[-1]:
+            segments[-1].append(b" ")
+    return [b"".join(segment) for segment in segments]
+
+
+def _comment_end(value: bytes, position: int) -> int:
+    """Where a comment ends; -1 if it does not, or if it mentions a dkim result."""
+    depth = 1
+    while depth:
+        match = _COMMENT_PART.match(value, position)
+        if match is None or _mentions_dkim(match[1]):
+            return -1
+        depth += 1 if match[2] == b"(" else -1
+        position = match.end()
+    return position
+
+
+def _mentions_dkim(text: bytes) -> bool:
+    """Whether a reader that does not know comments may find "dkim=..." in it."""
+    before_equals = text.replace(b"\\", b"").split(b"=")[:-1]
+    return any(b"dkim" in part.rpartition(b";")[2] for part in before_equals)

@@ -112,6 +112,8 @@ class SigningProfile:
             are signed, too.
         lifetime: Seconds from t= to x=; None sets no x=.
         body_length: Set l= to the length of the canonical body.  Unsafe (section 8.2).
+        body_octets: Sign no more than so many octets of the canonical body, and set l= to how
+            many they are.  Unsafe (section 8.2).
         copied_fields: Write z=, a copy of the signed fields.
     """
 
@@ -121,6 +123,7 @@ class SigningProfile:
     oversigned_fields: tuple[str, ...] = tuple(_OVERSIGNED.split())
     lifetime: int | None = None
     body_length: bool = False
+    body_octets: int | None = None
     copied_fields: bool = False
     field_octets: frozenset[bytes] = field(init=False, repr=False, compare=False)
     oversigned_octets: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
@@ -137,6 +140,8 @@ class SigningProfile:
             raise SettingsError("a signature is not made over DKIM-Signature fields")
         if self.lifetime is not None and self.lifetime < 1:
             raise SettingsError("lifetime is a number of seconds, at least 1: x= must exceed t=")
+        if self.body_octets is not None and self.body_octets < 0:
+            raise SettingsError("body_octets is a number of octets, 0 or more")
         signed = (*self.fields, *self.oversigned_fields)
         object.__setattr__(self, "field_octets", frozenset(map(str.encode, signed)))
         object.__setattr__(

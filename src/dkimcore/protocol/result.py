@@ -97,6 +97,8 @@ class SignatureResult:
         key_record: The key record that was used, where one was found.
         authentic: Whether the resolver says that DNSSEC validated the key record.
         body_signed: Canonical body octets that l= covers; None means all of them.
+        body_octets: Canonical body octets there are; None where the body was not read to its
+            end for this signature.
         testing: Whether the key record has the flag ``t=y``: a failure is then to be
             treated like an unsigned message (RFC 6376 section 3.6.1).
         unsigned_fields: Names of fields that stand several times in the message, not all of
@@ -111,6 +113,7 @@ class SignatureResult:
     key_record: KeyRecord | None = None
     authentic: bool = False
     body_signed: int | None = None
+    body_octets: int | None = None
     testing: bool = False
     unsigned_fields: tuple[str, ...] = ()
 

@@ -109,6 +109,8 @@ class Signing:
         requests: The signatures wanted.
         now: The time of signing, in seconds since 1970.
         header_too_large: Whether the header section was cut off at the limit.
+        final_body: Whether the body is in final form and cannot be changed any more, as in a
+            milter: a CR or LF in it that is not part of a CRLF is then hashed as it is.
 
     Raises:
         MessageError: The header is too large, or cannot be signed honestly: no From field or
@@ -116,7 +118,15 @@ class Signing:
             space at its very beginning.
     """
 
-    __slots__ = ("_body_hashes", "_finished", "_header", "_last", "_now", "_requests")
+    __slots__ = (
+        "_body_hashes",
+        "_final_body",
+        "_finished",
+        "_header",
+        "_last",
+        "_now",
+        "_requests",
+    )
 
     def __init__(
         self,
@@ -125,6 +135,7 @@ class Signing:
         *,
         now: int,
         header_too_large: bool = False,
+        final_body: bool = False,
     ) -> None:
         if header_too_large:
             raise MessageError(
@@ -148,13 +159,15 @@ class Signing:
         self._requests = requests
         self._now = now
         self._finished = False
+        self._final_body = final_body
         self._last = b""
-        self._body_hashes: dict[Canonicalization, BodyHash] = {}
+        self._body_hashes: dict[tuple[Canonicalization, int | None], BodyHash] = {}
         for request in requests:
-            canonicalization = request.profile.body_canonicalization
-            if canonicalization not in self._body_hashes:
-                self._body_hashes[canonicalization] = BodyHash(
-                    canonicalization, request.algorithm.hash_algorithm
+            lane = _lane(request)
+            if lane not in self._body_hashes:
+                canonicalization, octets = lane
+                self._body_hashes[lane] = BodyHash(
+                    canonicalization, request.algorithm.hash_algorithm, octets
                 )
 
     def feed(self, chunk: bytes) -> None:
@@ -166,6 +179,12 @@ class Signing:
         """
         if self._finished:
             raise StateError("feed() after finish()")
+        if not self._final_body:
+            self._refuse_bare(chunk)
+        for body_hash in self._body_hashes.values():
+            body_hash.feed(chunk)
+
+    def _refuse_bare(self, chunk: bytes) -> None:
         octets = self._last + chunk if self._last else chunk
         self._last = b"\r" if octets.endswith(b"\r") else b""
         # Each CR stands before a LF; then there are no other LFs if they come in pairs.  Three
@@ -174,8 +193,6 @@ class Signing:
         pairs = len(line_ends) // 2
         if _CR_ALONE.search(octets) or line_ends != b"\r\n" * pairs + self._last:
             raise MessageError(_BARE % "body")
-        for body_hash in self._body_hashes.values():
-            body_hash.feed(chunk)
 
     def finish(self) -> tuple[SigningTask, ...]:
         """End the body and return one task per request, in their order.
@@ -189,11 +206,11 @@ class Signing:
         if self._last:
             raise MessageError(_BARE % "body")
         self._finished = True
-        hashes = {name: (lane.finish(), lane.total) for name, lane in self._body_hashes.items()}
-        return tuple(
-            self._task(request, *hashes[request.profile.body_canonicalization])
-            for request in self._requests
-        )
+        hashes = {
+            lane: (body_hash.finish(), body_hash.total)
+            for lane, body_hash in self._body_hashes.items()
+        }
+        return tuple(self._task(request, *hashes[_lane(request)]) for request in self._requests)
 
     def _task(self, request: SignatureRequest, body_hash: bytes, total: int) -> SigningTask:
         profile = request.profile
@@ -212,7 +229,7 @@ class Signing:
             header_canonicalization=profile.header_canonicalization,
             body_canonicalization=profile.body_canonicalization,
             auid=auid,
-            body_length=total if profile.body_length else None,
+            body_length=_body_length(profile, total),
             timestamp=self._now,
             expiration=None if profile.lifetime is None else self._now + profile.lifetime,
             copied_fields=self._copied_fields(positions) if profile.copied_fields else None,
@@ -251,6 +268,18 @@ class Signing:
             + encode_quoted_printable(field.value.strip(b" \t"), also=b"|")
             for field in fields
         )
+
+
+def _lane(request: SignatureRequest) -> tuple[Canonicalization, int | None]:
+    """Which body hash a request needs; requests share them."""
+    return request.profile.body_canonicalization, request.profile.body_octets
+
+
+def _body_length(profile: SigningProfile, total: int) -> int | None:
+    """What l= says; None leaves it away (RFC 6376 section 3.5)."""
+    if profile.body_octets is not None:
+        return min(total, profile.body_octets)
+    return total if profile.body_length else None
 
 
 _CR_ALONE = re.compile(rb"\r[^\n]")

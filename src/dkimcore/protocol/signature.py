@@ -106,6 +106,20 @@ class Signature:
         return _query_name(self.domain, self.selector)
 
     @classmethod
+    def read(cls, value: bytes) -> Signature | None:
+        """Parse the body of a DKIM-Signature field; None if it cannot be used.
+
+        For who wants to know whose signatures there are before any is verified.
+
+        Args:
+            value: As for `parse`.
+        """
+        try:
+            return cls.parse(value)
+        except Unusable:
+            return None
+
+    @classmethod
     def parse(cls, value: bytes) -> Signature:
         """Parse the body of a DKIM-Signature field (RFC 6376 section 6.1.1).
 

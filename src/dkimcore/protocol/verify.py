@@ -22,6 +22,8 @@ from dkimcore.protocol.signature import Signature
 from dkimcore.protocol.taglist import without_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dkimcore.protocol.crypto import PublicKey
     from dkimcore.protocol.keyrecord import TxtAnswer
     from dkimcore.protocol.message import Header
@@ -48,6 +50,7 @@ class _Candidate:
     key_record: KeyRecord | None = None
     authentic: bool = False
     body_hash: BodyHash | None = None  # shared with other candidates
+    body_octets: int | None = None
     cause: Cause | None = None
     detail: str = ""
     answered: bool = False
@@ -68,12 +71,18 @@ class Verification:
         now: The time of reception, in seconds since 1970.
         policy: Which signatures to accept.
         header_too_large: Whether the header section was cut off at the limit.
+        positions: Which DKIM-Signature fields to evaluate, counted from 0 at the top, in this
+            order; None means the first `Limits.signatures`.
+
+    Raises:
+        IndexError: There is no DKIM-Signature field at a position.
     """
 
     __slots__ = (
         "_body_hashes",
         "_body_octets",
         "_candidates",
+        "_evaluated",
         "_finished",
         "_found",
         "_header",
@@ -93,6 +102,7 @@ class Verification:
         now: int,
         policy: VerifyPolicy | None = None,
         header_too_large: bool = False,
+        positions: Sequence[int] | None = None,
     ) -> None:
         self._header = header
         self._now = now
@@ -104,9 +114,10 @@ class Verification:
         self._found = len(fields)
         # Counted before any work is done, so that many signatures cost no more than few.
         limit = self._policy.limits.signatures
+        chosen = range(min(limit, len(fields))) if positions is None else positions
+        self._evaluated = len(chosen)
         self._candidates = [
-            _Candidate(position=position, field_position=field_position)
-            for position, field_position in enumerate(fields[:limit])
+            _Candidate(position=position, field_position=fields[position]) for position in chosen
         ]
         if header_too_large:
             detail = f"the header section has over {self._policy.limits.header_octets} octets"
@@ -114,7 +125,7 @@ class Verification:
             self._candidates[0].conclude(Cause.LIMIT_EXCEEDED, detail)
         elif self._candidates:
             self._parse_signatures()
-        if len(fields) > limit and not header_too_large:
+        if positions is None and len(fields) > limit and not header_too_large:
             rest = _Candidate(position=limit, field_position=fields[limit])
             rest.conclude(
                 Cause.LIMIT_EXCEEDED,
@@ -350,6 +361,8 @@ class Verification:
             if candidate.cause is not None or body_hash is None or signature is None:
                 continue
             length = signature.body_length
+            if id(body_hash) in digests:
+                candidate.body_octets = body_hash.total
             if not candidate.answered:
                 candidate.conclude(Cause.KEY_UNAVAILABLE, "the key query was not answered")
             elif self._body_too_large:
@@ -362,12 +375,13 @@ class Verification:
                 candidate.conclude(Cause.BODY_HASH, "the body was changed or bh= is not its hash")
         usage = Usage(
             signatures=self._found,
-            evaluated=min(self._found, self._policy.limits.signatures),
+            evaluated=self._evaluated,
             queries=len(self.queries),
             body_octets=self._body_octets,
             body_hashes=len(digests),
         )
-        return VerifyResults(map(_result, self._candidates), usage=usage)
+        candidates = sorted(self._candidates, key=lambda candidate: candidate.position)
+        return VerifyResults(map(_result, candidates), usage=usage)
 
 
 def _result(candidate: _Candidate) -> SignatureResult:
@@ -381,6 +395,7 @@ def _result(candidate: _Candidate) -> SignatureResult:
         key_record=record,
         authentic=candidate.authentic,
         body_signed=None if signature is None else signature.body_length,
+        body_octets=candidate.body_octets,
         testing=record is not None and record.is_testing,
         unsigned_fields=candidate.unsigned_fields,
     )

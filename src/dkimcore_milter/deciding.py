@@ -1,0 +1,198 @@
+"""Who is signed, who is verified, who is left alone: decided when a header is complete.
+
+OpenDKIM's order of questions; how a message is then signed or verified is left to `signing`
+and `verifying`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import ConfigError, MessageError
+from dkimcore.protocol.message import Header
+from dkimcore_milter.action import ACCEPT, Conclusion, Reply, Verdict
+from dkimcore_milter.engine import BadAuthor, NoAuthor
+from dkimcore_milter.fieldcounts import wrong_counts
+from dkimcore_milter.logline import Level
+from dkimcore_milter.outcome import Settled
+from dkimcore_milter.resigning import Resigning
+from dkimcore_milter.signing import start_signing, table_error, unsignable
+from dkimcore_milter.verifying import Cleaning, MessageVerifying, forged_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dkimcore.protocol.mailbox import Mailbox
+    from dkimcore_milter.engine import Choice, Origin
+    from dkimcore_milter.outcome import Work
+    from dkimcore_milter.peer import Macros, Peer
+    from dkimcore_milter.signing import MessageSigning
+    from dkimcore_milter.transaction import Transaction
+
+__all__ = ["decide"]
+
+_LEFT_ALONE = Settled(Conclusion((), ACCEPT))
+
+
+def decide(
+    transaction: Transaction,
+    fields: Sequence[tuple[bytes, bytes]],
+    *,
+    peer: Peer,
+    macros: Macros,
+) -> Work:
+    """Say what is done with a message.
+
+    Args:
+        transaction: The message.
+        fields: Its header fields: names, and the octets behind the colons.
+        peer: The client.
+        macros: Gives the MTA's macros.
+    """
+    return _Decision(transaction, fields, peer=peer, macros=macros).work()
+
+
+class _Decision:
+    def __init__(
+        self,
+        transaction: Transaction,
+        fields: Sequence[tuple[bytes, bytes]],
+        *,
+        peer: Peer,
+        macros: Macros,
+    ) -> None:
+        self._engine = transaction.engine
+        self._settings = transaction.engine.settings
+        self._transaction = transaction
+        self._peer = peer
+        self._macros = macros
+        octets = _joined(fields)
+        self._received = Header(octets)
+        rewritten = _joined([(name, self._engine.rewrite(name, value)) for name, value in fields])
+        # What the next host will see, if the MTA changes fields after us (ReplaceRules).
+        self._final = self._received if rewritten == octets else Header(rewritten)
+        # A value with a line end in it that is no fold: the MTA and we see different messages.
+        self._is_broken = not len(self._final) == len(self._received) == len(fields)
+
+    def work(self) -> Work:
+        """Ask OpenDKIM's questions in OpenDKIM's order."""
+        engine, transaction = self._engine, self._transaction
+        wrong = wrong_counts(self._received)
+        if wrong and self._settings.verifying.required_headers:
+            return self._refused(wrong)
+        author: Mailbox | None = None
+        try:
+            author = engine.author(self._final, self._macros)
+        except NoAuthor as exc:
+            transaction.say(Level.INFO, str(exc), event="no-author")
+            return self._malformed()
+        except BadAuthor as exc:
+            transaction.say(Level.INFO, str(exc), event="bad-author")
+            return self._malformed() if self._settings.hosts.signs else self._verified(None)
+        origin = engine.origin(self._peer, self._macros)
+        if engine.is_exempt(author):
+            return self._exempt(author, origin)
+        try:
+            choice = engine.choose(author, origin)
+        except ConfigError as exc:
+            return table_error(transaction, exc)
+        except MessageError as exc:
+            return unsignable(transaction, str(exc))
+        self._log_findings(origin, choice)
+        if origin.allowed and choice.planned:
+            return self._signed(choice) if self._settings.hosts.signs else _LEFT_ALONE
+        return self._verified(author)
+
+    def _log_findings(self, origin: Origin, choice: Choice) -> None:
+        """Say why the message is not signed (LogWhy), and who uses our domains."""
+        say = self._transaction.say
+        if self._settings.logging.why:
+            for finding in (*origin.findings, *choice.findings):
+                say(Level.INFO, finding, event="why")
+        domain = choice.domain
+        if domain is None or origin.allowed or self._engine.is_ignored_external(self._peer):
+            return
+        host = self._peer.host or self._peer.address or "unknown-host"
+        text = f"external host {host} attempted to send as {domain}"
+        say(Level.NOTICE, text, event="external-use", host=host, domain=domain)
+
+    def _refused(self, wrong: Sequence[str]) -> Settled:
+        """Reject a message with wrong counts of fields (RequiredHeaders)."""
+        text = f"message has {', '.join(wrong)} (RFC 5322 section 3.6)"
+        self._transaction.say(Level.NOTICE, text, event="field-counts")
+        return Settled(Conclusion((), Reply(Verdict.REJECT, "550", "5.0.0", text)))
+
+    def _exempt(self, author: Mailbox, origin: Origin) -> Work:
+        """Leave a message alone (ExemptDomains); but a stranger may only claim the domain."""
+        if self._settings.logging.why:
+            text = f"domain '{author.domain}' exempted, accepting"
+            self._transaction.say(Level.INFO, text, event="exempt", domain=author.domain)
+        if not origin.allowed and self._settings.hosts.verifies:
+            return self._cleaned()
+        return _LEFT_ALONE
+
+    def _cleaned(self) -> Work:
+        """Take out forged fields, if there are any."""
+        if not forged_fields(self._transaction, self._received):
+            return _LEFT_ALONE
+        return Cleaning(self._transaction, self._received, is_malformed=False)
+
+    def _malformed(self) -> Work:
+        """Accept a malformed message, and say what it is (IgnoreMalformedMail: do not)."""
+        if not self._settings.hosts.verifies:
+            return _LEFT_ALONE
+        if self._settings.verifying.ignore_malformed_mail:
+            return self._cleaned()
+        return Cleaning(self._transaction, self._received, is_malformed=True)
+
+    def _is_strictly_wrong(self) -> bool:
+        """Whether StrictHeaders forbids to sign or verify; says so."""
+        wrong = wrong_counts(self._received)
+        if not wrong or not self._settings.verifying.strict_headers:
+            return False
+        text = f"bad message format: {', '.join(wrong)} (RFC 5322 section 3.6)"
+        self._transaction.say(Level.NOTICE, text, event="field-counts")
+        return True
+
+    def _signed(self, choice: Choice) -> Work:
+        recipient = self._engine.exempt_recipient(self._transaction.addresses)
+        if recipient is not None:
+            text = f"skipping signing of mail to '{recipient}'"
+            self._transaction.say(Level.INFO, text, event="recipient-exempt")
+            return _LEFT_ALONE
+        if self._is_strictly_wrong():
+            return self._malformed()
+        if self._is_broken:
+            return unsignable(self._transaction, "a header field holds a line end that is no fold")
+        return start_signing(self._transaction, choice, received=self._received, header=self._final)
+
+    def _verified(self, author: Mailbox | None) -> Work:
+        if not self._settings.hosts.verifies:
+            return _LEFT_ALONE
+        if self._is_broken or self._is_strictly_wrong():
+            return self._malformed()
+        resigning = self._resigned(author)
+        if isinstance(resigning, Settled):
+            return resigning
+        verifying = MessageVerifying(self._transaction, self._received, author=author)
+        if resigning is None:
+            return verifying
+        return Resigning(self._transaction, verifying=verifying, signing=resigning)
+
+    def _resigned(self, author: Mailbox | None) -> MessageSigning | Settled | None:
+        """Begin to sign again what is verified (ResignMailTo); None: it is not to be."""
+        if not self._settings.hosts.signs:
+            return None
+        try:
+            choice = self._engine.resign(self._transaction.addresses, author)
+        except ConfigError as exc:
+            return table_error(self._transaction, exc)
+        except MessageError as exc:
+            return unsignable(self._transaction, str(exc))
+        if choice is None or not choice.planned:
+            return None
+        return start_signing(self._transaction, choice, received=self._received, header=self._final)
+
+
+def _joined(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(name + b":" + value + b"\r\n" for name, value in fields)

@@ -1,0 +1,198 @@
+"""One connection, one message at a time: what the MTA says, and what it is told.
+
+Nothing here knows libmilter.  Calls may come in any order and some may be missing; none
+raises for what a stranger sent, and each message gets one verdict.  Who is signed, verified or
+left alone is left to `deciding`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dkimcore_milter.action import ACCEPT, CONTINUE, SKIP, Conclusion
+from dkimcore_milter.deciding import decide
+from dkimcore_milter.identity import UNKNOWN_HOST, host_name
+from dkimcore_milter.logline import Level
+from dkimcore_milter.outcome import Settled, conclude
+from dkimcore_milter.peer import Peer
+from dkimcore_milter.transaction import UNKNOWN_JOB, Transaction
+
+if TYPE_CHECKING:
+    from dkimcore_milter.action import Reply
+    from dkimcore_milter.engine import Engine
+    from dkimcore_milter.logline import LogSink
+    from dkimcore_milter.outcome import Work
+    from dkimcore_milter.peer import Macros
+
+__all__ = ["Session"]
+
+
+class Session:
+    """The decisions of one connection.
+
+    Args:
+        engine: What decisions need; the session uses it until `close`.
+        log: Takes lines.
+        macros: Gives the MTA's macros; asked during calls only.
+    """
+
+    def __init__(self, engine: Engine, *, log: LogSink, macros: Macros) -> None:
+        self._engine = engine
+        self._log = log
+        self._macros = macros
+        self._peer = Peer(host=None, address=None)
+        self._host = UNKNOWN_HOST
+        self._is_left_alone = False
+        self._closed = False
+        self._warned = False
+        self._forget()
+        engine.retain()
+
+    def _forget(self) -> None:
+        """Drop what is known about a message."""
+        self._message: Transaction | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._octets = 0
+        self._work: Work | None = None
+        self._reply: Reply | None = None
+
+    def connect(self, peer: Peer) -> Reply:
+        """Take the client; ACCEPT if it is left alone (PeerList)."""
+        self._forget()
+        self._peer = peer
+        self._learn_host()
+        self._is_left_alone = self._engine.is_peer(peer)
+        return ACCEPT if self._is_left_alone else CONTINUE
+
+    def _learn_host(self) -> None:
+        if self._host == UNKNOWN_HOST:
+            self._host = host_name(self._macros("j"))
+
+    def envelope_sender(self, address: bytes) -> Reply:
+        """Begin a message.
+
+        Args:
+            address: Its envelope sender; decides nothing.
+        """
+        self._forget()
+        if self._is_left_alone:
+            return ACCEPT
+        self._begin()
+        return CONTINUE
+
+    def envelope_recipient(self, address: bytes) -> Reply:
+        """Take a recipient.
+
+        Args:
+            address: As it was given, in angle brackets or not.
+        """
+        if self._is_left_alone:
+            return ACCEPT
+        self._begin().recipients.append(address)
+        return CONTINUE
+
+    def _begin(self) -> Transaction:
+        if self._message is None:
+            self._message = Transaction(engine=self._engine, log=self._log)
+        return self._message
+
+    def field(self, name: bytes, value: bytes) -> Reply:
+        """Take a header field.
+
+        Args:
+            name: Its name.
+            value: Exactly the octets behind the colon, folds as CRLF.
+        """
+        if self._is_left_alone:
+            return ACCEPT
+        if self._reply is not None:
+            return self._reply
+        message = self._begin()
+        if self._work is not None:
+            return CONTINUE
+        self._fields.append((name, value))
+        self._octets += len(name) + len(value) + 3  # the colon and the CRLF
+        limit = self._engine.settings.verifying.maximum_header_octets
+        if limit and self._octets > limit:
+            self._fields.clear()
+            self._identify(message)
+            message.say(Level.NOTICE, "too much header data", event="header-too-large")
+            return self._start(Settled(conclude(self._engine.settings.actions.security)))
+        return CONTINUE
+
+    def end_of_header(self) -> Reply:
+        """Decide what is done with the message."""
+        if self._is_left_alone:
+            return ACCEPT
+        if self._reply is not None:
+            return self._reply
+        message = self._begin()
+        if self._work is not None:
+            return CONTINUE
+        self._identify(message)
+        return self._start(
+            decide(message, tuple(self._fields), peer=self._peer, macros=self._macros)
+        )
+
+    def _identify(self, message: Transaction) -> None:
+        """Ask for the queue id, which Postfix knows late, and for the MTA's name."""
+        self._learn_host()
+        message.host = self._host
+        message.job_id = self._macros("i") or message.job_id
+
+    def _start(self, work: Work) -> Reply:
+        self._work = work
+        self._fields.clear()
+        if isinstance(work, Settled) and work.reply is not None:
+            self._reply = work.reply
+            return self._reply
+        return CONTINUE
+
+    def body(self, chunk: bytes) -> Reply:
+        """Take the next octets of the body; SKIP as soon as nothing wants more."""
+        if self._work is None:
+            reply = self.end_of_header()
+            if reply is not CONTINUE:
+                return reply
+        if self._is_left_alone:
+            return ACCEPT
+        if self._reply is not None:
+            return self._reply
+        assert self._work is not None  # noqa: S101 - for the type checker; _start set it
+        if not self._work.wants_body:
+            return SKIP
+        self._work.feed(chunk)
+        return CONTINUE
+
+    @property
+    def may_be_slow(self) -> bool:
+        """Whether `end_of_message` may wait for a key that is kept elsewhere."""
+        return self._work is not None and self._work.may_be_slow
+
+    def end_of_message(self) -> Conclusion:
+        """End the message: what to change, and the verdict."""
+        if self._work is None:
+            self.end_of_header()
+        work, reply, message = self._work, self._reply, self._message
+        self._forget()
+        if work is None or message is None:
+            return Conclusion((), ACCEPT)
+        if reply is not None:
+            return Conclusion((), reply)
+        self._identify(message)
+        if message.job_id == UNKNOWN_JOB and not self._warned:
+            self._warned = True
+            text = "WARNING: sendmail symbol 'i' not available"
+            message.say(Level.WARNING, text, event="no-queue-id")
+        return work.finish()
+
+    def abort(self) -> None:
+        """Forget the message."""
+        self._forget()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._forget()
+        if not self._closed:
+            self._closed = True
+            self._engine.release()
