@@ -1,0 +1,1 @@
+"""The same mail to Debian's opendkim and to our milter; each difference has a reason."""
