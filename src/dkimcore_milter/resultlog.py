@@ -89,7 +89,8 @@ def _summary(result: SignatureResult, worded: Wording) -> str:
 
 
 def _fields(result: SignatureResult) -> dict[str, str | int | bool | None]:
-    signature = result.signature
+    signature, record = result.signature, result.key_record
+    key = None if record is None else record.public_key
     return {
         "domain": None if signature is None else str(signature.domain),
         "selector": None if signature is None else str(signature.selector),
@@ -98,4 +99,6 @@ def _fields(result: SignatureResult) -> dict[str, str | int | bool | None]:
         "cause": None if result.cause is None else result.cause.name.lower(),
         "detail": result.detail,
         "testing": result.testing,
+        "bits": None if key is None else key.bits,
+        "secure": result.authentic,
     }

@@ -63,12 +63,5 @@ class Transaction:
             event: The word for programs.
             fields: What programs want to know besides.
         """
-        self.log(
-            LogLine(
-                level=level,
-                text=printable(text, limit=_LONGEST),
-                event=event,
-                job_id=self.job_id,
-                fields=fields,
-            )
-        )
+        line = printable(text, limit=_LONGEST)
+        self.log(LogLine(level=level, text=line, event=event, job_id=self.job_id, fields=fields))

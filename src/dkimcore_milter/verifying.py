@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cleaning", "MessageVerifying", "forged_fields"]
 
-MALFORMED = "dkim=permerror (bad message/signature format)"
+_LONGEST_NAME = 253  # RFC 1035 section 2.3.4
+_MALFORMED = "dkim=permerror (bad message/signature format)"
 
 
 def forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField, ...]:
@@ -50,10 +51,12 @@ def forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField
         return ()
     fields = header.positions(b"authentication-results")
     numbers = {position: number for number, position in enumerate(fields, 1)}
+    engine = transaction.engine
     forged = authres.forged_positions(
         header,
         transaction.authserv_id,
-        also=transaction.engine.removes_results_of,
+        # No host's name is longer, and looking it up costs more than its length.
+        also=lambda claimed: len(claimed) <= _LONGEST_NAME and engine.removes_results_of(claimed),
         only_dkim=not settings.remove_all_results,
     )
     return tuple(DeleteField(b"Authentication-Results", numbers[position]) for position in forged)
@@ -85,7 +88,7 @@ class Cleaning:
         """End the message."""
         added: tuple[InsertField, ...] = ()
         if self._is_malformed:
-            added = (_results_field(self._transaction, (), {}, otherwise=MALFORMED),)
+            added = (_results_field(self._transaction, (), {}, otherwise=_MALFORMED),)
         return conclude(Action.ACCEPT, (*self._deleted, *added))
 
 
@@ -211,12 +214,8 @@ def _results_field(
 
 def _redirected(transaction: Transaction, address: str) -> tuple[Modification, ...]:
     """Send the message to another recipient, and say to whom it was (RedirectFailuresTo)."""
-    fields = (
-        InsertField(
-            HeaderField.make("Original-Recipient", f"rfc822;{printable(recipient, limit=500)}")
-        )
-        for recipient in transaction.addresses
-    )
+    shown = (printable(recipient, limit=500) for recipient in transaction.addresses)
+    fields = (InsertField(HeaderField.make("Original-Recipient", f"rfc822;{to}")) for to in shown)
     instead = f"<{address.removeprefix('<').removesuffix('>')}>".encode()
     removed = (DeleteRecipient(recipient) for recipient in dict.fromkeys(transaction.recipients))
     return (*fields, AddRecipient(instead), *removed)
