@@ -109,8 +109,8 @@ class Postfix:
             octets = postfix.arrival(receipt.queue_id)
 
     Args:
-        entrances: Name to smtpd.
-        settings: More lines of main.cf; they win.
+        entrances: Name to smtpd; more may be put into `entrances` before it starts.
+        settings: More lines of main.cf; they win, and may be changed before it starts.
         users: Who may authenticate, with their passwords.
         chroot: Whether cleanup and pickup are chrooted, for ``non_smtpd_milters``.
     """
@@ -123,8 +123,8 @@ class Postfix:
         users: Mapping[str, str] | None = None,
         chroot: bool = True,
     ) -> None:
-        self._entrances = dict(entrances)
-        self._settings = dict(settings or {})
+        self.entrances = dict(entrances)
+        self.settings = dict(settings or {})
         self._users = dict(users or {})
         self._chroot = chroot
         self._process: subprocess.Popen[bytes] | None = None
@@ -174,7 +174,7 @@ class Postfix:
 
     def _start(self) -> None:
         for _ in range(STARTS_TO_TRY):
-            self.ports = {name: free_port() for name in self._entrances}
+            self.ports = {name: free_port() for name in self.entrances}
             self._configure()
             with (self.folder / "output").open("ab") as output:
                 self._process = subprocess.Popen(
@@ -193,9 +193,9 @@ class Postfix:
 
     def _configure(self) -> None:
         entrances = {
-            name: (self.ports[name], entrance) for name, entrance in self._entrances.items()
+            name: (self.ports[name], entrance) for name, entrance in self.entrances.items()
         }
-        configure(self.folder, entrances, settings=self._settings, chroot=self._chroot)
+        configure(self.folder, entrances, settings=self.settings, chroot=self._chroot)
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         path = find_program(program)
@@ -243,7 +243,7 @@ class Postfix:
 
     def reload(self, **settings: str) -> None:
         """Changes settings of main.cf and has Postfix read them again."""
-        self._settings |= settings
+        self.settings |= settings
         self._configure()
         before = self.log().count(": reload -- ")
         self.run("postfix", "reload")
