@@ -1,4 +1,4 @@
-"""Why the milter cannot start or go on, with its exit status.
+"""What went wrong: why the milter cannot start, with its exit status, and what nobody expected.
 
 Exit statuses are those of sysexits.h, as OpenDKIM uses them.  What is wrong in a settings file
 is a `ConfigError` instead, and means 78.
@@ -6,9 +6,12 @@ is a `ConfigError` instead, and means 78.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
+
 from dkimcore.errors import DkimError
 
-__all__ = ["StartFailure"]
+__all__ = ["StartFailure", "describe"]
 
 
 class StartFailure(DkimError):
@@ -23,3 +26,16 @@ class StartFailure(DkimError):
         super().__init__(problem)
         self.problem = problem
         self.status = status
+
+
+def describe(exc: BaseException) -> tuple[str, str]:
+    """Describe an unexpected exception without the values of variables.
+
+    Returns:
+        One line: its type, its text and where it was raised; and the whole traceback.
+    """
+    frames = traceback.extract_tb(exc.__traceback__)
+    places = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    text = traceback.format_exception_only(exc)[-1].strip()
+    where = f" ({' > '.join(places[-4:])})" if places else ""
+    return f"{text}{where}", "".join(traceback.format_exception(exc))

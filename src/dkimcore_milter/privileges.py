@@ -22,6 +22,7 @@ __all__ = [
     "Account",
     "become",
     "change_root",
+    "check_permitted",
     "find_account",
     "protect_memory",
     "raise_descriptor_limit",
@@ -84,22 +85,28 @@ def _find_group(text: str) -> grp.struct_group:
     raise LookupError(f'there is no group "{text}"')
 
 
-def become(account: Account) -> None:
-    """Become a user for good, with all its groups.
-
-    Nothing happens if we are that user already.
+def check_permitted(account: Account) -> None:
+    """See that we can become a user, before anything is done.
 
     Raises:
         StartFailure: We are neither that user nor root (status 77).
     """
-    if os.geteuid() != 0:
-        if (os.getuid(), os.getgid()) == (account.uid, account.gid):
-            return
+    if os.geteuid() != 0 and not _is_current(account):
         raise StartFailure(
             f"can't become user {account.name} (UserID): only root can: start the filter as "
             "root, or as that user",
             status=os.EX_NOPERM,
         )
+
+
+def become(account: Account) -> None:
+    """Become a user for good, with all its groups; nothing happens if we are that user.
+
+    Raises:
+        StartFailure: The system refused (status 77).
+    """
+    if os.geteuid() != 0 and _is_current(account):
+        return
     try:
         os.initgroups(account.name, account.gid)
         os.setresgid(account.gid, account.gid, account.gid)
@@ -108,6 +115,10 @@ def become(account: Account) -> None:
         raise StartFailure(
             f"can't become user {account.name} (UserID): {exc.strerror}", status=os.EX_NOPERM
         ) from exc
+
+
+def _is_current(account: Account) -> bool:
+    return (os.getuid(), os.getgid()) == (account.uid, account.gid)
 
 
 def change_root(directory: str) -> None:

@@ -3,22 +3,41 @@
 The order of a start is OpenDKIM's (reference 6.11): tables and the single key are opened as
 the starting user; then user and group are looked up, the root directory is changed, the
 process leaves the terminal, the pid file is written, privileges are dropped, and the socket is
-made as the unprivileged user.
+made as the unprivileged user.  How a start goes is in `start`; the loop is here.
+
+A reload makes new workers and lets the old ones end with their last connection: new
+connections see the new settings, old ones keep theirs, and mail never waits for tables.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from dkimcore.settings.model import Settings
-from dkimcore_milter.logline import LogSink
+from dkimcore.errors import ConfigError, DkimError
+from dkimcore_milter.crew import Crew
+from dkimcore_milter.failure import StartFailure, describe
+from dkimcore_milter.launch import Launch, LogMaker, load_engine
+from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.restarts import Restarts
+from dkimcore_milter.signals import Event, Interrupted, Signals
+from dkimcore_milter.worker import Generation
+
+if TYPE_CHECKING:
+    from dkimcore.settings.model import Settings
+    from dkimcore_milter.crew import Death
+    from dkimcore_milter.logline import LogSink
 
 __all__ = ["LogMaker", "run"]
 
-LogMaker: TypeAlias = Callable[[Settings], LogSink]
-"""Makes a sink for the calling process: called once before anything else, again after leaving
-the terminal, after each reload, and in each worker.  A sink made earlier is just dropped."""
+_NO_SUCCESSOR = frozenset({os.EX_SOFTWARE, os.EX_CONFIG})
+"""Exit statuses after which AutoRestart does not help, and which become ours; OpenDKIM's."""
+
+_SHORT_LIFE = 1.0
+"""A worker that dies sooner, in seconds, gets its successor only after this time."""
 
 
 def run(
@@ -30,33 +49,190 @@ def run(
     version: str = "",
     arguments: Sequence[str] = (),
 ) -> int:
-    """Serves mail until SIGTERM or SIGINT, and returns the exit status.
+    """Serve mail until SIGTERM or SIGINT.
 
-    With `Process.background` the calling process returns 0 as soon as the socket is open,
-    or the status of the failure; the filter goes on in another session.  What went wrong is
-    said on standard error while there is a terminal, and in the log.
+    With `Process.background` the calling process returns as soon as mail is served, or the
+    start failed; the filter goes on in another session.  Standard error is its own until then.
+    To be called in the main thread, with no other thread running.
 
     SIGHUP and SIGUSR1 call `load` again; a bad result is logged and the old settings stay.
 
     Args:
         settings: What to start with; flags are already in it.
-        load: Reads the settings again, flags included, for a reload.  May raise ConfigError.
-        make_log: Makes the log of a process.
-        program: What to call ourselves on standard error.
-        version: Our version, for the line that says that we start.
-        arguments: The command's arguments, for the same line.
+        load: Reads the settings again, flags included, for a reload.
+        make_log: Makes the log.
+        program: What to call ourselves.
+        version: Our version.
+        arguments: The command's arguments, for the log.
 
     Returns:
         0: ended by a signal, or left to run in the background.
-        65: the user or the group is not known.
-        69: the socket is in use or cannot be opened, a worker died, or died too often.
+        69: a worker died, or more often than AutoRestart allows.
         70: libmilter failed.
-        71: a system call failed: fork, chroot.
-        77: not permitted: to become the user, to open the socket.
-        78: there is no socket in the settings, or it cannot be understood.
+        71: fork() failed.
 
     Raises:
-        ConfigError: A table or a data set is wrong; before anything else was done.
-        KeyBackendError: The single key cannot be used; before anything else was done.
+        ConfigError: The settings name no socket, or one that cannot be understood; a table
+            or a data set is wrong.  Nothing else was done yet.
+        KeyBackendError: The single key cannot be used.  Nothing else was done yet.
+        StartFailure: Anything else went wrong before mail was served; it has the status.
     """
-    raise OSError(f"{program} cannot serve yet")
+    launch = Launch(settings, make_log=make_log, program=program)
+    generation, status = launch.begin()
+    if generation is None:
+        return status
+    supervisor = _Supervisor(launch, generation, settings, load=load, name=f"{program} {version}")
+    return supervisor.run(arguments)
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        launch: Launch,
+        generation: Generation,
+        settings: Settings,
+        *,
+        load: Callable[[], Settings],
+        name: str,
+    ) -> None:
+        self._launch = launch
+        self._generation = generation
+        self._settings = settings
+        self._load = load
+        self._name = name.strip()
+        process = settings.process
+        self._workers = process.workers or len(os.sched_getaffinity(0))
+        self._restarts = Restarts(count=process.auto_restart_count, rate=process.auto_restart_rate)
+        self._crew = Crew()
+        self._due: list[float] = []  # when successors of dead workers are to be started
+        self._hired_at = 0.0
+
+    @property
+    def _log(self) -> LogSink:
+        return self._generation.log
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Hire workers, announce that mail is served, and watch until the end."""
+        signals = Signals()
+        status = os.EX_SOFTWARE
+        try:
+            self._say(f"{self._name} starting (args: {' '.join(arguments)})", "starting")
+            self._notices(self._settings)
+            self._hire_all()
+            self._launch.ready()
+            status = self._watch(signals)
+        except StartFailure as exc:
+            self._say(str(exc), "failed", level=Level.ERR)
+            raise
+        finally:
+            self._launch.readiness.stopping()
+            self._crew.dismiss(signals.wait)
+            self._launch.end()
+        self._say(f"{self._name} terminating with status {status}, errno = 0", "terminating")
+        return status
+
+    def _hire_all(self) -> None:
+        self._hired_at = time.monotonic()
+        for _ in range(self._workers):
+            self._crew.hire(self._generation)
+
+    def _watch(self, signals: Signals) -> int:
+        """Obey signals and replace workers, until something ends the filter."""
+        while True:
+            events = signals.wait(self._patience())
+            if Event.STOP in events:
+                return os.EX_OK
+            for death in self._crew.reap():
+                status = self._mourn(death)
+                if status is not None:
+                    return status
+            if Event.RELOAD in events:
+                self._reload(signals)
+            self._hire_due()
+            self._launch.readiness.ping()
+
+    def _patience(self) -> float | None:
+        """How long to wait for signals before there is something to do without one."""
+        waits = [due - time.monotonic() for due in self._due]
+        if self._launch.readiness.watchdog is not None:
+            waits.append(self._launch.readiness.watchdog)
+        return max(0.0, min(waits)) if waits else None
+
+    def _mourn(self, death: Death) -> int | None:
+        """Log a death; return the exit status if it ends the filter."""
+        if death.draining:
+            self._say(str(death), "worker-died", level=Level.ERR)
+            return None
+        if not self._settings.process.auto_restart or death.exit_code in _NO_SUCCESSOR:
+            self._say(str(death), "worker-died", level=Level.ERR)
+            fatal = death.exit_code in _NO_SUCCESSOR
+            return death.exit_code if fatal else os.EX_UNAVAILABLE
+        now = time.monotonic()
+        exceeded = self._restarts.allow(now)
+        if exceeded is not None:
+            self._say(f"{death}; {exceeded}", "worker-died", level=Level.ERR)
+            return os.EX_UNAVAILABLE
+        self._say(f"{death}, restarting", "worker-died", level=Level.ERR)
+        self._due.append(now if now - self._hired_at > _SHORT_LIFE else now + _SHORT_LIFE)
+        return None
+
+    def _hire_due(self) -> None:
+        now = time.monotonic()
+        for due in tuple(self._due):
+            if due <= now:
+                self._due.remove(due)
+                self._hired_at = now
+                self._crew.hire(self._generation)
+
+    def _reload(self, signals: Signals) -> None:
+        """Try new settings; if they are good, let new workers serve with them."""
+        readiness = self._launch.readiness
+        readiness.reloading()
+        try:
+            with signals.interruptible():
+                loaded = self._loaded()
+        except Interrupted:
+            return  # the signal is still pending: the loop ends
+        if loaded is not None:
+            settings, generation = loaded
+            retired = self._generation
+            self._settings, self._generation = settings, generation
+            drain = self._crew.drain()
+            self._due.clear()
+            self._hire_all()
+            drain()
+            retired.engine.close()
+            self._notices(settings)
+            self._say(f"configuration reloaded from {self._source}", "reloaded")
+        readiness.ready("serving")
+
+    def _loaded(self) -> tuple[Settings, Generation] | None:
+        """Load what a reload needs; None, and a line in the log, if something is wrong."""
+        try:
+            settings = self._load()
+            # Who we are and where we listen cannot change while we run (reference 6.11).
+            settings = replace(settings, process=self._settings.process)
+            log = self._launch.make_log_again(settings) or self._log
+            engine = load_engine(settings, log=log)
+        except ConfigError as exc:
+            where = f"{exc.file}: configuration error at line {exc.line or 0}: "
+            text = f"{where if exc.file else ''}{exc.problem}"
+        except (DkimError, OSError) as exc:
+            text = str(exc)
+        except Exception as exc:  # noqa: BLE001 - a bug in reading must not end what serves mail
+            text = f"internal error: {describe(exc)[0]}"
+        else:
+            return settings, replace(self._generation, engine=engine, log=log)
+        self._say(f"{text}; the old configuration stays", "reload-failed", level=Level.ERR)
+        return None
+
+    @property
+    def _source(self) -> str:
+        return self._settings.files[0] if self._settings.files else "the command line"
+
+    def _notices(self, settings: Settings) -> None:
+        for notice in settings.notices:
+            self._say(notice, "option-notice", level=Level.WARNING)
+
+    def _say(self, text: str, event: str, *, level: Level = Level.INFO) -> None:
+        self._log(LogLine(level=level, text=text, event=event))

@@ -1,0 +1,177 @@
+"""The worker processes, as their supervisor sees them: started, drained, ended, dead."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dkimcore_milter.failure import StartFailure, describe
+from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.signals import blocked
+from dkimcore_milter.worker import DRAIN, work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dkimcore_milter.worker import Generation
+
+__all__ = ["Crew", "Death"]
+
+_END_SECONDS = 0.9
+"""How long workers get to end; they themselves take 0.8 s at most."""
+
+_DRAIN_SECONDS = 1.0
+"""How long workers get to say that they take no more connections."""
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Member:
+    """A worker.
+
+    Attributes:
+        pid: Its process id.
+        control: The connection to it.
+        draining: Whether it was told to end with its last connection.
+    """
+
+    pid: int
+    control: socket.socket
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """The end of a worker that nobody asked for.
+
+    Attributes:
+        pid: What its process id was.
+        exit_code: Its exit status, or minus the signal that killed it.
+        draining: Whether it was about to end anyway, and needs no successor.
+    """
+
+    pid: int
+    exit_code: int
+    draining: bool
+
+    def __str__(self) -> str:
+        if self.exit_code < 0:
+            return f"worker {self.pid} terminated with signal {-self.exit_code}"
+        return f"worker {self.pid} exited with status {self.exit_code}"
+
+
+class Crew:
+    """All workers of a supervisor."""
+
+    def __init__(self) -> None:
+        self._members: list[_Member] = []
+
+    def __len__(self) -> int:
+        return sum(not member.draining for member in self._members)
+
+    def hire(self, generation: Generation) -> None:
+        """Start a worker.
+
+        Raises:
+            StartFailure: The system refused (status 71).
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, blocked():
+            try:
+                pid = os.fork()
+            except OSError as exc:
+                ours.close()
+                raise StartFailure(f"fork(): {exc.strerror}", status=os.EX_OSERR) from exc
+            if pid == 0:
+                # An end that a sibling holds open would hide the death of the supervisor.
+                for control in (ours, *(member.control for member in self._members)):
+                    control.close()
+                _live(generation, theirs)
+        self._members.append(_Member(pid=pid, control=ours))
+
+    def drain(self) -> Callable[[], None]:
+        """Prepare to replace all workers there are now.
+
+        Returns:
+            A function that tells them to take no more connections and waits until they do
+            not; for when their successors were hired.
+        """
+        old = tuple(self._members)
+        return lambda: self._drain(old)
+
+    def _drain(self, old: tuple[_Member, ...]) -> None:
+        waiting = []
+        for member in old:
+            if not member.draining:
+                member.draining = True
+                with contextlib.suppress(OSError):  # it died: reap() finds it
+                    member.control.send(DRAIN)
+                    waiting.append(member.control)
+        end = time.monotonic() + _DRAIN_SECONDS
+        while waiting and (left := end - time.monotonic()) > 0:
+            for control in select.select(waiting, (), (), left)[0]:
+                with contextlib.suppress(OSError):
+                    control.recv(len(DRAIN))
+                waiting.remove(control)
+
+    def reap(self) -> tuple[Death, ...]:
+        """Forget the workers that have ended, and return those that should not have."""
+        deaths = []
+        for member in tuple(self._members):
+            pid, wait_status = os.waitpid(member.pid, os.WNOHANG)
+            if pid == 0:
+                continue
+            self._members.remove(member)
+            member.control.close()
+            code = os.waitstatus_to_exitcode(wait_status)
+            if code != os.EX_OK or not member.draining:
+                deaths.append(Death(pid=pid, exit_code=code, draining=member.draining))
+        return tuple(deaths)
+
+    def dismiss(self, wait: Callable[[float], object]) -> None:
+        """End all workers.
+
+        Args:
+            wait: Waits for the news that a worker ended, at most so many seconds.
+        """
+        end = time.monotonic() + _END_SECONDS
+        for member in self._members:
+            member.draining = True
+            # The end of the connection tells it; closing alone is not enough while another
+            # process may hold a copy.
+            with contextlib.suppress(OSError):
+                member.control.shutdown(socket.SHUT_RDWR)
+        self.reap()
+        while self._members and (left := end - time.monotonic()) > 0:
+            wait(left)
+            self.reap()
+        for member in self._members:
+            os.kill(member.pid, signal.SIGKILL)
+            os.waitpid(member.pid, 0)
+            member.control.close()
+        self._members.clear()
+
+
+def _live(generation: Generation, control: socket.socket) -> None:
+    """Be a worker; never returns."""
+    status = os.EX_SOFTWARE
+    try:
+        status = work(generation, control)
+    except BaseException as exc:  # noqa: BLE001 - nothing may get back into the supervisor's code
+        text, trace = describe(exc)
+        generation.log(
+            LogLine(
+                level=Level.ERR,
+                text=f"internal error: {text}",
+                event="internal-error",
+                fields={"traceback": trace},
+            )
+        )
+    finally:
+        # Other threads still run, and what belongs to the supervisor stays as it is.
+        os._exit(status)

@@ -1,0 +1,167 @@
+"""The start of the filter, up to an open socket: each step in OpenDKIM's order, and its undoing.
+
+What can be wrong is found as early as possible: the settings' own errors before anything was
+done, the rest while there is still a terminal to say it on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from dkimcore.errors import SettingsError
+from dkimcore.settings.model import LogFormat, Settings
+from dkimcore_milter import adapter, privileges, sockets
+from dkimcore_milter.background import Background
+from dkimcore_milter.engine import Engine
+from dkimcore_milter.failure import StartFailure
+from dkimcore_milter.logline import Level, LogLine, LogSink
+from dkimcore_milter.pidfile import PidFile
+from dkimcore_milter.readiness import Readiness
+from dkimcore_milter.worker import Generation
+
+if TYPE_CHECKING:
+    from dkimcore_milter.privileges import Account
+    from dkimcore_milter.sockets import FileIdentity, Listen
+
+__all__ = ["Launch", "LogMaker", "load_engine"]
+
+LogMaker: TypeAlias = Callable[[Settings], LogSink]
+"""Makes the log of a process and its children: called once before anything else is done, and
+after each reload unless the root directory was changed."""
+
+
+def load_engine(settings: Settings, *, log: LogSink) -> Engine:
+    """Load the tables and open the single key.
+
+    Raises:
+        ConfigError: A table or a data set is wrong.
+        KeyBackendError: The key cannot be used.
+    """
+    engine = Engine.load(
+        settings,
+        trace=lambda text: log(LogLine(level=Level.DEBUG, text=text, event="key-query")),
+    )
+    engine.preload()
+    return engine
+
+
+class Launch:
+    """A start.
+
+    Args:
+        settings: What to start with.
+        make_log: Makes the log.
+        program: What to call ourselves.
+
+    Attributes:
+        readiness: The service manager.
+    """
+
+    def __init__(self, settings: Settings, *, make_log: LogMaker, program: str) -> None:
+        self._settings = settings
+        self._process = settings.process
+        self._make_log = make_log
+        self._program = program
+        self._background = Background()
+        self._pid_file: PidFile | None = None
+        self._listen: Listen | None = None
+        self._identity: FileIdentity | None = None
+        self.readiness = Readiness()
+
+    def begin(self) -> tuple[Generation | None, int]:
+        """Do everything up to an open socket.
+
+        Returns:
+            What the workers serve with; None in a process whose child goes on in the
+            background, with its exit status.
+
+        Raises:
+            ConfigError: As `run`.
+            KeyBackendError: As `run`.
+            StartFailure: As `run`.
+        """
+        listen = self._parse_socket()
+        log = self._make_log(self._settings)
+        engine = load_engine(self._settings, log=log)
+        self._base_directory()
+        account = None
+        if self._process.user is not None:
+            account = privileges.find_account(self._process.user)
+            privileges.check_permitted(account)
+        if self._process.root_directory is not None:
+            privileges.change_root(self._process.root_directory)
+        if self._process.background:
+            status = self._background.fork()
+            if status is not None:
+                return None, status
+        try:
+            listener = self._establish(listen, account, log)
+        except StartFailure as exc:
+            log(LogLine(level=Level.ERR, text=str(exc), event="failed"))
+            self.end()
+            raise
+        generation = Generation(engine=engine, log=log, listener=listener, inet=listen.is_inet)
+        return generation, os.EX_OK
+
+    def make_log_again(self, settings: Settings) -> LogSink | None:
+        """Make the log of reloaded settings; None where syslog's socket is out of reach."""
+        return None if self._process.root_directory is not None else self._make_log(settings)
+
+    def ready(self) -> None:
+        """Say that mail is served, and leave the terminal."""
+        self._background.ready(keep_output=self._settings.logging.format is LogFormat.JSON)
+        self.readiness.ready("serving")
+
+    def end(self) -> None:
+        """Remove the socket's file and the pid file."""
+        if self._listen is not None:
+            sockets.remove(self._listen, self._identity)
+        if self._pid_file is not None:
+            self._pid_file.remove()
+
+    def _parse_socket(self) -> Listen:
+        text = self._process.socket
+        file, line = dict(self._settings.origins).get("socket", (None, None))
+        if text is None:
+            raise SettingsError("there is no Socket: add Socket local:/path or inet:8891@localhost")
+        return sockets.parse_socket(text, file=file, line=line)
+
+    def _base_directory(self) -> None:
+        """Make it what relative paths of other programs and files count from."""
+        directory = self._process.base_directory
+        if directory is None or not os.path.isabs(directory):
+            return  # a relative one counts from where we are, also at a reload
+        try:
+            os.chdir(directory)
+        except OSError as exc:
+            raise StartFailure(
+                f"BaseDirectory {directory}: {exc.strerror}: make it", status=os.EX_OSERR
+            ) from exc
+
+    def _establish(self, listen: Listen, account: Account | None, log: LogSink) -> int:
+        self._write_pid_file(log)
+        if account is not None:
+            privileges.become(account)
+        privileges.protect_memory(core_dumps=self._process.core_dumps)
+        privileges.raise_descriptor_limit()
+        self._listen = resolved = listen.resolve()
+        sockets.clear(resolved)
+        with sockets.socket_umask(self._process.umask):
+            sockets.try_bind(resolved)
+            listener = adapter.open_listener(
+                resolved, name=self._program, debug=self._settings.logging.milter_debug
+            )
+        self._identity = sockets.identify(resolved)
+        return listener
+
+    def _write_pid_file(self, log: LogSink) -> None:
+        path = self._process.pid_file
+        if path is None:
+            return
+        self._pid_file = PidFile(path)
+        problem = self._pid_file.write(os.getpid())
+        if problem is not None:
+            text = f"can't write pid to {path}: {problem}"
+            log(LogLine(level=Level.ERR, text=text, event="pid-file"))
