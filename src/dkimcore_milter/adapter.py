@@ -196,7 +196,13 @@ def open_listener(listen: Listen, *, name: str, debug: int = 0) -> int:
 
 
 def _descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/dev/fd")}
+    """Return the descriptors that are open, without the one that was used to list them."""
+    found = set()
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            os.fstat(int(name))
+            found.add(int(name))
+    return found
 
 
 def _listening(candidates: set[int]) -> int:
