@@ -42,6 +42,8 @@ def load_settings(path: str | None, *, overrides: Sequence[tuple[str, str]] = ()
 def occurrences(path: str, name: str) -> list[str]:
     """Return all values of an option in a file, the last one first (``opendkim -e``).
 
+    As there, switches are ``True`` or ``False`` and integers decimal.
+
     Args:
         path: A file as for `load_settings`; of TOML what the fields of the option are set to.
         name: The option of opendkim.conf, in any case.
@@ -53,4 +55,4 @@ def occurrences(path: str, name: str) -> list[str]:
         option = find_option(name)
         return raw_values(path, option.fields) if option is not None else []
     found, _ = read_conf(path)
-    return [each.value for each in reversed(found) if each.option.name.lower() == name.lower()]
+    return [each.printed for each in reversed(found) if each.option.name.lower() == name.lower()]

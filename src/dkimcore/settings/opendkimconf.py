@@ -24,7 +24,7 @@ __all__ = ["STDIN", "Occurrence", "override", "read_conf", "read_octets"]
 STDIN = "-"
 _INCLUDE_DEPTH = 5  # OpenDKIM's limit
 _FILE_OCTETS = 16_777_216  # a device, or a table by mistake; OpenDKIM's own file has 20 KiB
-_BLANKS = " \t\v\f"
+_BLANKS = " \t"
 _SPACE = re.compile(f"[{_BLANKS}]+")
 
 
@@ -34,6 +34,13 @@ class Occurrence(NamedTuple):
     option: Option
     value: str
     place: Place
+
+    @property
+    def printed(self) -> str:
+        """The value as ``opendkim -e`` prints it."""
+        if self.option.kind is Kind.BOOLEAN:
+            return str(boolean(self.value))
+        return str(integer(self.value)) if self.option.kind is Kind.INTEGER else self.value
 
 
 def read_conf(path: str) -> tuple[list[Occurrence], list[str]]:

@@ -91,10 +91,11 @@ def _entries(text: str, path: str) -> Iterator[tuple[str, str, str, object]]:
         raise SettingsError("arrays stand too deep in each other", file=path) from None
     except ValueError as exc:  # of tomllib, or a number of thousands of digits
         where = _WHERE.search(str(exc))
+        last = text.count("\n") + 1
         raise SettingsError(
             f"this is not TOML: {_WHERE.sub('', str(exc))}",
             file=path,
-            line=int(where[1]) if where and where[1] else None,
+            line=int(where[1] or last) if where else None,
         ) from None
     for section, table in document.items():
         if section not in GROUPS or not isinstance(table, dict):
@@ -112,7 +113,7 @@ def _about_section(name: str) -> str:
     holders = _holders(name)
     if holders:
         return f"{shown(name)} belongs below [{holders[0].partition('.')[0]}]"
-    near = difflib.get_close_matches(name[:_NAME_OCTETS], GROUPS)
+    near = difflib.get_close_matches(name[:_NAME_OCTETS], GROUPS, cutoff=0.5)
     cure = f"did you mean [{near[0]}]?" if near else f"there are {', '.join(GROUPS)}"
     return f"there is no section {shown(name)}; {cure}"
 
@@ -152,8 +153,6 @@ def _line(text: str, section: str | None, key: str) -> int | None:
 
 
 def _shown_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -31,6 +31,7 @@ __all__ = [
 
 # What strtol(3) takes with base 0: a 0 in front makes it octal, 0x hexadecimal.
 _INTEGER = re.compile(r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))", re.ASCII)
+_YES, _NO = tuple("tTyY1"), tuple("fFnN0")
 _INTEGER_MAXIMUM = 2**31 - 1
 _INTEGER_DIGITS = 12
 _SHOWN = 60
@@ -70,9 +71,9 @@ def boolean(text: str) -> bool:
     Raises:
         ValueError: It is neither.
     """
-    if text[:1] in "tTyY1" or text.lower() == "on":
+    if text.startswith(_YES) or text.lower() == "on":
         return True
-    if text[:1] in "fFnN0" or text.lower() == "off":
+    if text.startswith(_NO) or text.lower() == "off":
         return False
     raise ValueError(f"{shown(text)} is neither yes nor no; write yes or no")
 
