@@ -136,6 +136,16 @@ def test_a_key_table_switches_the_single_key_off_and_says_so(load, tmp_path):
     )
 
 
+def test_a_key_without_a_domain_signs_nothing_and_says_so(load, tmp_path):
+    settings = load("Selector s\nKeyFile f\n")
+    assert settings.notices == (
+        f"{tmp_path}/opendkim.conf:2: KeyFile and Selector are without effect: add a Domain, "
+        "which says who is signed for",
+    )
+    assert load("Selector s\nKeyFile f\nDomain d\n").notices == ()
+    assert load("Selector s\nKeyFile f\nMode v\n").notices == ()
+
+
 def test_on_default_comes_before_the_single_actions_wherever_it_stands(load):
     actions = load("On-BadSignature a\nOn-Default reject\nOn-Security T\n").actions
     assert actions.bad_signature is Action.ACCEPT

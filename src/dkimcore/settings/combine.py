@@ -48,11 +48,11 @@ def combine(settings: Settings) -> Settings:
             )
         return _without_single_key(settings)
     if settings.hosts.signs:
-        _check_single_key(settings)
+        return _with_single_key(settings)
     return settings
 
 
-def _check_single_key(settings: Settings) -> None:
+def _with_single_key(settings: Settings) -> Settings:
     signing = settings.signing
     if (signing.key_file is None) != (signing.selector is None):
         raise _error(
@@ -62,6 +62,13 @@ def _check_single_key(settings: Settings) -> None:
         )
     if signing.domains is not None and signing.key_file is None:
         raise _error("Domain requires KeyFile and Selector", settings, "Domain")
+    if signing.domains is not None or signing.key_file is None:
+        return settings
+    notice = "KeyFile and Selector are without effect: add a Domain, which says who is signed for"
+    return replace(
+        settings,
+        notices=(*settings.notices, Place(*settings.origin("KeyFile")).prefix(notice)),
+    )
 
 
 def _without_single_key(settings: Settings) -> Settings:

@@ -20,10 +20,10 @@ _DNSSEC = (
     "answers with SERVFAIL, which becomes temperror"
 )
 _FLOW = "it belongs to RateLimits, which is refused"
-_REPUTATION = "the reputation services that it asked do not exist any more"
+_REPUTATION = "reputation queries, an experiment of OpenDKIM's, are not done"
 _STATISTICS = "no statistics are written; DkimcoreLogFormat json gives a log to count"
-_VBR = "VBR (RFC 5518) has no certifiers any more"
-_ATPS = "ATPS (RFC 6541) is not done: no verifier in use asks for it"
+_VBR = "VBR (RFC 5518) is not done"
+_ATPS = "ATPS (RFC 6541), an experiment, is not done; the usual signature is made"
 
 
 def _group(kind: Kind, importance: Importance, because: str, **effects: str) -> tuple[Option, ...]:
@@ -50,7 +50,7 @@ WITHOUT_EFFECT = (
     without_effect(
         *("ConditionalSignatures", DATA_SET, OBSOLETE),
         "Add a weak signature with !cd= for forwarders.",
-        "the draft that it follows expired and no verifier knows !cd=; the usual signature is made",
+        "the draft that it follows has expired; the usual signature is made",
     ),
     without_effect(
         *("DisableCryptoInit", BOOLEAN, OBSOLETE),
