@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from dkimcore_milter.logline import LogSink
     from dkimcore_milter.sockets import Listen
 
-__all__ = ["WAKE_SIGNAL", "Service", "open_listener", "serve", "stop_listening"]
+__all__ = [
+    "WAKE_SIGNAL",
+    "Service",
+    "libmilter_version",
+    "open_listener",
+    "serve",
+    "stop_listening",
+]
 
 WAKE_SIGNAL = signal.SIGUSR2
 """Ends libmilter's wait for a connection; needs a handler that does nothing."""
@@ -51,7 +58,7 @@ _CODES = {
 }
 _PLAIN = {
     Verdict.REJECT: Reply(Verdict.REJECT, "550", "5.7.1", "Command rejected"),
-    Verdict.TEMPFAIL: Reply(Verdict.TEMPFAIL, "451", "4.7.1", "Try again later"),
+    Verdict.TEMPFAIL: Reply(Verdict.TEMPFAIL, "451", "4.7.1", "Service unavailable - try again later"),
 }
 
 
@@ -154,6 +161,11 @@ class _Attached:
     def __init__(self, connection: Connection, link: _Link) -> None:
         self.connection = connection
         self.link = link
+
+
+def libmilter_version() -> str:
+    """Return the version of the library that is loaded, for flag -V."""
+    return ".".join(map(str, milter.getversion()))
 
 
 def open_listener(listen: Listen, *, name: str, debug: int = 0) -> int:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROGRESS_SECONDS", "Connection", "Link"]
 
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS = 2.0
 """How often an MTA is told that a slow message is being worked on; Postfix waits 300 s."""
 
 _UNSUPPORTED = Reply(Verdict.REJECT)

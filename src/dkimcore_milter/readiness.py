@@ -46,6 +46,12 @@ class Readiness:
         """Say that we are alive."""
         self._send("WATCHDOG=1")
 
+    def close(self) -> None:
+        """Say nothing from now on."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _send(self, text: str) -> None:
         if self._socket is not None:
             # A manager that does not listen is no reason not to serve mail.
