@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Selection", "select"]
 
+# A field that tells all of ten thousand signatures helps nobody; real mail has four.
+_REPORTED = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -56,8 +59,7 @@ def select(transaction: Transaction, header: Header, *, author: Mailbox | None) 
     if maximum and rest:
         text = f"ignoring {len(rest)} signature(s)"
         transaction.say(Level.INFO, text, event="signatures-ignored", count=len(rest))
-    reported = rest[: transaction.engine.policy.limits.signatures]
-    ignored = tuple(_unjudged(transaction, header, position) for position in reported)
+    ignored = tuple(_unjudged(transaction, header, position) for position in rest[:_REPORTED])
     if not maximum:
         for result in ignored:
             if result.signature is not None:
