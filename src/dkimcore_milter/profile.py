@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import SettingsError
 from dkimcore.protocol.policy import Limits, SigningProfile, VerifyPolicy
+from dkimcore.settings.model import Source
 from dkimcore.tables import field_names
 
 if TYPE_CHECKING:
-    from dkimcore.settings.model import Settings, Signing, Source
+    from dkimcore.settings.model import Settings, Signing
     from dkimcore_milter.sources import Sources
 
-__all__ = ["MAX_KEY_BITS", "MIN_KEY_BITS", "signing_profile", "verify_policy"]
-
-MIN_KEY_BITS = 1024  # RFC 8301 section 3.2; MinimumKeyBits cannot go below
-MAX_KEY_BITS = 8192
+__all__ = ["signing_profile", "verify_policy"]
 
 # OpenDKIM's own; trace fields and those that MTAs change.
 _OMITTED = ("return-path", "received", "comments", "keywords")
-_NO_LIMIT = 1 << 30  # octets; MTAs end a header long before
 
 
 def signing_profile(signing: Signing, sources: Sources) -> SigningProfile:
@@ -79,28 +76,18 @@ def verify_policy(settings: Settings, sources: Sources) -> VerifyPolicy:
 
     Raises:
         TableError: A list cannot be read.
-        SettingsError: MinimumKeyBits is above 8192.
+        SettingsError: A number is out of the range that `dkimcore.settings` allows.
     """
     verifying, default = settings.verifying, Limits()
     signatures = verifying.maximum_signatures or default.signatures
-    bits = max(verifying.minimum_key_bits, MIN_KEY_BITS)
-    if bits > MAX_KEY_BITS:
-        file, line = sources.where("minimumkeybits")
-        raise SettingsError(
-            f"MinimumKeyBits {bits} is more than keys have; write at most {MAX_KEY_BITS}",
-            file=file,
-            line=line,
-        )
     return VerifyPolicy(
-        min_rsa_bits=bits,
-        max_rsa_bits=MAX_KEY_BITS,
-        # OpenDKIM's library takes 0 for "not set", too.
-        clock_skew=verifying.clock_drift or VerifyPolicy().clock_skew,
+        min_rsa_bits=verifying.minimum_key_bits,
+        clock_skew=verifying.clock_drift,
         allow_body_length=verifying.allow_body_length,
         allow_historic=verifying.allow_sha1,
         must_be_signed=frozenset(_names(verifying.must_be_signed, (), sources)),
         limits=Limits(
-            header_octets=verifying.maximum_header_octets or _NO_LIMIT,
+            header_octets=verifying.maximum_header_octets,
             signatures=signatures,
             queries=max(signatures, default.queries),
         ),
@@ -113,6 +100,5 @@ def _names(source: Source | None, default: tuple[str, ...], sources: Sources) ->
 
 
 def _refusal(source: Source | None, problem: str) -> SettingsError:
-    if source is None:
-        return SettingsError(problem)
-    return SettingsError(problem, file=source.file, line=source.line)
+    where = Source("") if source is None else source
+    return SettingsError(problem, file=where.file, line=where.line)

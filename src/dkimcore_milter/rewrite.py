@@ -77,9 +77,6 @@ class Rewriter:
                     line=source.line,
                 ) from None
 
-    def __bool__(self) -> bool:
-        return bool(self._rules)
-
     def rewrite(self, name: bytes, value: bytes) -> bytes:
         """Return a field's value as the rules make it; the same object if none applies.
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from dkimcore.errors import KeyUnusable
 from dkimcore.keys.memory import MemoryKey, decode_private_key
-from dkimcore.keys.selfcheck import check_key
+from dkimcore.keys.selfcheck import ShortKey, check_key
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.testing import EphemeralKey
 
@@ -57,6 +57,9 @@ def test_good_keys_pass_and_the_length_of_signatures_is_told(key):
 @pytest.mark.parametrize("bits", [512, 768, 1023])
 def test_rsa_below_1024_bits_does_not_sign(bits):
     assert f"{bits} bits must not sign" in refusal(case(bits))
+    with pytest.raises(ShortKey) as caught:
+        check_key(case(bits), uri="acme:k")
+    assert caught.value.bits == bits
 
 
 @pytest.mark.rfc("8301", "3.2")

@@ -256,6 +256,12 @@ def test_a_truncated_answer_is_asked_for_over_tcp(ask):
     assert (answer.status, sorted(answer.records)) == (TxtStatus.FOUND, texts)
 
 
+def test_tcp_is_used_at_once_where_wanted(ask):
+    with HostileServer(lambda query, _: tcp(answered(query, records(query, KEY)))) as server:
+        assert ask(server, timeout=5.0, tcp=True).answer.records == (KEY,)
+        assert [over_tcp for _, over_tcp in server.queries] == [True]
+
+
 def test_a_lost_datagram_is_asked_for_again(ask):
     with HostileServer(
         lambda query, _: answered(query, records(query, KEY)) if len(server.queries) > 1 else None

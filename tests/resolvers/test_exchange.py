@@ -80,6 +80,12 @@ def test_truncated_over_tcp_too_is_an_error():
     assert answer.status is TxtStatus.FOUND
 
 
+def test_tcp_may_be_used_at_once():
+    """OpenDKIM's DNSConnect."""
+    conversation = exchange("a.example.", SERVERS, seconds=5.0, over_tcp=True)
+    assert next(conversation).over_tcp
+
+
 def test_details_are_short_and_printable():
     detail = failed("a\x1b[31m\n" * 1000).answer.detail
     assert (len(detail), detail.isprintable()) == (400, True)

@@ -109,6 +109,21 @@ def test_rows_of_a_file(table):
     )
 
 
+def test_all_rows_of_a_key_are_found_in_their_order(table):
+    """Beyond OpenDKIM: for several signatures of one address."""
+    data_set = table("a 1\nb 2\nA 3\na 1\n")
+    assert [(row.value, row.line) for row in data_set.find_all("a")] == [
+        *(("1", 1), ("3", 3), ("1", 4)),
+    ]
+    assert [row.value for row in data_set.find_all("b")] == ["2"]
+    assert list(data_set.find_all("c")) == []
+    assert data_set.row(1).value == "2"
+    assert [finding.line for finding in data_set.check()] == [3, 4]
+    (finding,) = data_set.check(all_rows=True)
+    assert finding.line == 4
+    assert "'a' stands in line 1 with the same value" in finding.problem
+
+
 def test_case_counts_where_the_option_wants_it(table):
     """Part 3.2."""
     data_set = table("a 1\nA 2\n", ignore_case=False)

@@ -87,6 +87,22 @@ def test_networks_that_opendkim_never_matches_are_taken_with_a_warning(entry, ad
     assert str(finding).startswith("conf:3: warning: ")
 
 
+@pytest.mark.parametrize("type", ["file", "refile"])
+def test_the_row_that_decides_is_told(tmp_path, type):
+    path = tmp_path / "hosts"
+    path.write_text("192.0.2.7\n.example.com\n!bad.example.com\n192.0.2.7/32\n192.0.2.7\n")
+    hosts = HostSet.load(f"{type}:{path}")
+    assert hosts.find("a.example.com", None).line == 2
+    assert hosts.find("bad.example.com", None) is None
+    assert hosts.find("bad.example.com", "192.0.2.7").line == 1
+    assert hosts.find(None, None) is None
+
+
+def test_a_negation_wins_over_the_same_entry_whatever_their_order():
+    for text in ("!192.0.2.1,192.0.2.1", "192.0.2.1,!192.0.2.1", "a.example,!a.example"):
+        assert HostSet.load(text).find("a.example", "192.0.2.1") is None
+
+
 def test_a_name_or_an_address_is_enough():
     """Part 5.3: a negated name does not help when its address is listed."""
     hosts = HostSet.load("!bad.example.com,192.0.2.0/24")

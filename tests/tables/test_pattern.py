@@ -182,3 +182,26 @@ def test_of_many_patterns_few_are_asked():
     assert list(index.find("x@d77.example")) == [77]
     assert list(index.find("u12@many.example")) == [501, 512, 1012]
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("expression", "text", "spans"),
+    [
+        ("a|ab", "xababa", [(1, 3), (3, 5), (5, 6)]),
+        ("a*", "baab", [(1, 3)]),  # what matches nothing is passed over
+        ("^a|b$", "aabb", [(0, 1), (3, 4)]),
+        ("(ab)+", "ababxab", [(0, 4), (5, 7)]),
+        ("a.*c|a", "abcaac a", [(0, 6), (7, 8)]),
+        ("^$", "", []),
+        ("", "abc", []),
+        ("a", "", []),
+    ],
+)
+def test_matches_are_the_leftmost_and_of_those_the_longest(expression, text, spans):
+    assert list(Automaton(parse(expression)).spans(text)) == spans
+
+
+def test_matches_in_a_text_of_many_characters_are_found():
+    """More transitions than are kept."""
+    text = "".join(f"{chr(0x100 + number)}b" for number in range(600))
+    assert len(list(Automaton(parse("[^x]b")).spans(text))) == 600

@@ -62,6 +62,18 @@ def test_the_order_is_that_of_opendkim_whatever_the_order_of_the_file(table, typ
     assert names(signing_table, address, all_matches=False) == [found[0]]
 
 
+@pytest.mark.parametrize("type", ["file", "refile"])
+def test_a_key_in_several_rows_gives_all_of_them(table, type):
+    """For RSA and Ed25519 of one author; OpenDKIM takes the first row of a ``file:`` only."""
+    star = "*@" if type == "refile" else ""
+    signing = table(f"{star}example.com r\n* x\n{star}Example.com e\n", type=type)
+    expected = ["r", "x", "e"] if type == "refile" else ["r", "e", "x"]
+    assert names(signing, "a@example.com") == expected
+    assert names(signing, "a@example.com", all_matches=False) == ["r"]
+    assert len(signing.check()) == (type == "file")
+    assert signing.check(all_matches=True) == ()
+
+
 def test_a_leading_dot_stands_for_subdomains_only(table):
     """Part 4.1."""
     signing_table = table(".example.com k\n")
