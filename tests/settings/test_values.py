@@ -181,7 +181,9 @@ def test_impossible_umasks(text):
 
 def test_name_servers():
     assert name_servers("192.0.2.1, 2001:db8::1,") == ("192.0.2.1", "2001:db8::1")
-    for text in ("ns.example.com", "192.0.2.1:53", "192.0.2.1 192.0.2.2"):
+    with_ports = ("192.0.2.1:5353", "[2001:db8::1]:53", "[2001:db8::1]")
+    assert name_servers(", ".join(with_ports)) == with_ports
+    for text in ("ns.example.com", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1 192.0.2.2"):
         with pytest.raises(ValueError, match="not an IP address; write one"):
             name_servers(text)
     with pytest.raises(ValueError, match="no address"):

@@ -195,7 +195,8 @@ RESOLVING = (
     ),
     honoured(
         *("Nameservers", STRING, COMMON, "-", "resolving.nameservers"),
-        "IP addresses of the name servers to ask, with commas; not set, the system's.",
+        "IP addresses of the name servers to ask, with commas; not set, the system's. A port may "
+        "follow: 192.0.2.1:5353, [2001:db8::1]:5353.",
     ),
     honoured(
         *("TestDNSData", DATA_SET, RARE, "-", "resolving.test_dns_data"),

@@ -36,6 +36,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MINIMUM = re.compile(r"([0-9]{1,10})([%+]?)", re.ASCII)
 _OCTAL = re.compile("[0-7]{1,12}", re.ASCII)
 _PERMISSIONS = 0o777
+_ADDRESS_AND_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+)(?=:))(?::([0-9]{1,5}))?", re.ASCII)
 
 
 def canonicalizations(text: str) -> tuple[Canonicalization, Canonicalization]:
@@ -124,19 +125,30 @@ def _permissions(number: int, text: str) -> int:
 
 
 def name_servers(text: str) -> tuple[str, ...]:
-    """Read a list of IP addresses.
+    """Read a list of IP addresses, each alone or with a port.
+
+    A port is ours: without one a resolver on another port, or a test's, cannot be named.
 
     Raises:
         ValueError: One is none, or there is none.
     """
     servers = tuple(server.strip() for server in text.split(",") if server.strip())
     for server in servers:
-        try:
-            ipaddress.ip_address(server)
-        except ValueError:
+        if not _is_name_server(server):
             raise ValueError(
-                f"{shown(server)} is not an IP address; write one, not a name and no port"
-            ) from None
+                f"{shown(server)} is not an IP address; write one such as 192.0.2.1, "
+                "192.0.2.1:5353 or [2001:db8::1]:5353, not a name"
+            )
     if not servers:
         raise ValueError("no address is given; write one, or take the line out")
     return servers
+
+
+def _is_name_server(text: str) -> bool:
+    match = _ADDRESS_AND_PORT.fullmatch(text)
+    address, port = (match[1] or match[2], match[3]) if match else (text, None)
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return port is None or 0 < int(port) < 65_536
