@@ -16,7 +16,8 @@ import pytest
 from tests.postfix.site import DOMAIN, SENDER_DOMAIN, USER, Keys, Site, conf, fields, listening
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.nsd import HOST, NsdServer
-from tests.servers.postfix import OUTSIDE, Entrance, Postfix, Receipt, transact, wait_until
+from tests.servers.postfix import OUTSIDE, Entrance, Postfix, wait_until
+from tests.servers.submission import Receipt, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

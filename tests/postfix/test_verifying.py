@@ -8,7 +8,8 @@ import uuid
 import pytest
 
 from tests.postfix.site import AUTHSERV_ID, SENDER_DOMAIN, Site, fields
-from tests.servers.postfix import OUTSIDE, Receipt
+from tests.servers.postfix import OUTSIDE
+from tests.servers.submission import Receipt
 
 pytestmark = [pytest.mark.server("postfix"), pytest.mark.server("nsd")]
 

@@ -9,6 +9,7 @@ import subprocess
 __all__ = ["INSTALL", "available", "find_program", "requires_server", "servers_required"]
 
 INSTALL = {
+    "dig": "bind9-dnsutils",
     "groff": "groff-base",
     "nsd": "nsd",
     "opendkim": "opendkim",

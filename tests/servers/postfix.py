@@ -19,7 +19,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from tests.servers import find_program
 from tests.servers.dovecotauth import DovecotAuth
 from tests.servers.nsd import HOST, free_port
 from tests.servers.postfixconf import BOX_OWNER, MAIL_OWNER, Entrance, configure
+from tests.servers.submission import RECIPIENTS, SENDER, Receipt, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,9 +37,7 @@ __all__ = [
     "OUTSIDE",
     "Entrance",
     "Postfix",
-    "Receipt",
     "postfix_unusable",
-    "transact",
     "wait_until",
 ]
 
@@ -76,27 +74,6 @@ def wait_until(
             text = what if isinstance(what, str) else what()
             raise TimeoutError(f"after {patience:.0f} s still waiting for {text}")
         time.sleep(0.02)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """How Postfix answered.
-
-    Attributes:
-        code: The reply's code: of the final dot, or of the command that it refused.
-        text: The reply's text.
-    """
-
-    code: int
-    text: str
-
-    @property
-    def queue_id(self) -> str:
-        """What it calls the message that it took."""
-        found = re.search(r"queued as (\w+)", self.text)
-        if found is None:
-            raise ValueError(f"not taken: {self.code} {self.text}")
-        return found[1]
 
 
 class Postfix:
@@ -250,6 +227,11 @@ class Postfix:
         # The command only sends a signal; master logs when it has acted on it.
         wait_until(lambda: self.log().count(": reload -- ") > before, "Postfix to reload")
 
+    def restart(self) -> None:
+        """Stops Postfix and starts it with its present settings; ports change."""
+        self.stop()
+        self._start()
+
     def stop(self) -> None:
         """Stops Postfix; its queue and its mail stay."""
         if self._process is None:
@@ -295,8 +277,8 @@ class Postfix:
         entrance: str,
         message: bytes,
         *,
-        sender: str = "envelope@sender.example",
-        recipients: Sequence[str] = ("box@recipient.example",),
+        sender: str = SENDER,
+        recipients: Sequence[str] = RECIPIENTS,
         source: str = HOST,
         login: tuple[str, str] | None = None,
         options: Sequence[str] = (),
@@ -312,17 +294,13 @@ class Postfix:
             login: As for `client`.
             options: ESMTP options of MAIL, such as ``BODY=8BITMIME``.
         """
-        try:
-            with self.client(entrance, source=source, login=login) as client:
-                return transact(client, message, sender, recipients, options)
-        except smtplib.SMTPConnectError as refused:
-            text = refused.smtp_error
-            return Receipt(code=refused.smtp_code, text=_text(text))
+        with self.client(entrance, source=source, login=login) as client:
+            return transact(client, message, sender, recipients, options)
 
     def sendmail(self, message: bytes, *arguments: str) -> None:
         """Submits a message through sendmail(1), with LF as such programs do."""
-        recipients = arguments or ("-f", "envelope@sender.example", "box@recipient.example")
-        self.run("sendmail", "-oi", *recipients, octets=message.replace(b"\r\n", b"\n"))
+        arguments = arguments or ("-f", SENDER, *RECIPIENTS)
+        self.run("sendmail", "-oi", *arguments, octets=message.replace(b"\r\n", b"\n"))
 
     # --- Mail out -----------------------------------------------------------------------
 
@@ -366,31 +344,6 @@ class Postfix:
             if received.search(octets.partition(b"\n\n")[0]):
                 return _without_delivery(octets).replace(b"\n", b"\r\n")
         raise RuntimeError(f"{queue_id} was sent and is not in the box")
-
-
-def transact(
-    client: smtplib.SMTP,
-    message: bytes,
-    sender: str = "envelope@sender.example",
-    recipients: Sequence[str] = ("box@recipient.example",),
-    options: Sequence[str] = (),
-) -> Receipt:
-    """Sends one message over an open connection; the reply that decided is returned."""
-    code, text = client.mail(sender, options)
-    if code == 250:
-        for recipient in recipients:
-            code, text = client.rcpt(recipient)
-            if code != 250:
-                break
-    if code == 250:
-        code, text = client.data(message)
-    else:
-        client.rset()
-    return Receipt(code=code, text=_text(text))
-
-
-def _text(text: bytes | str) -> str:
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
 def _without_delivery(octets: bytes) -> bytes:

@@ -82,13 +82,13 @@ class Entrance:
     """One smtpd.
 
     Attributes:
-        milters: Its ``smtpd_milters``; "" for none.
+        milters: Its ``smtpd_milters``; None leaves both to main.cf.
         protocol: Its ``milter_protocol``.
         chroot: Whether it runs inside the queue directory, as Debian's does; the path of a
             unix socket is then one inside it.
     """
 
-    milters: str = ""
+    milters: str | None = None
     protocol: int = 6
     chroot: bool = True
 
@@ -113,11 +113,10 @@ def configure(
     lines = dict(line.split(" =", 1) for line in main.splitlines()) | dict(settings)
     services = []
     for port, entrance in entrances.values():
-        services.append(
-            f"{HOST}:{port} inet n - {_yes(entrance.chroot)} - - smtpd\n"
-            f"  -o {{ smtpd_milters = {entrance.milters} }}\n"
-            f"  -o {{ milter_protocol = {entrance.protocol} }}"
-        )
+        services.append(f"{HOST}:{port} inet n - {_yes(entrance.chroot)} - - smtpd")
+        if entrance.milters is not None:
+            services.append(f"  -o {{ smtpd_milters = {entrance.milters} }}")
+            services.append(f"  -o {{ milter_protocol = {entrance.protocol} }}")
     master = MASTER_CF.format(smtpd="\n".join(services), chroot=_yes(chroot))
     main = "".join(f"{name} = {value.strip()}\n" for name, value in lines.items())
     (folder / "etc" / "main.cf").write_text(main, "ascii")
