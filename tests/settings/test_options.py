@@ -63,7 +63,8 @@ def test_what_is_not_honoured_though_in_use_is_what_the_project_has_put_off():
         *("FinalPolicyScript", "ScreenPolicyScript", "SetupPolicyScript"),  # Lua
         *("MTACommand", "ReportAddress", "ReportBccAddress", "SendReports", "SMTPURI"),  # reports
         *("BogusKey", "ResolverConfiguration", "TrustAnchorFile"),  # DNSSEC is the server's
-        *("KeepTemporaryFiles", "QueryCache", "SoftStart", "WeakSyntaxChecks"),  # no such thing
+        *("KeepTemporaryFiles", "TemporaryDirectory"),  # there are no such files
+        *("QueryCache", "SoftStart", "WeakSyntaxChecks"),  # always so, or nothing to soften
     }
 
 

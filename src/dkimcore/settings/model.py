@@ -320,7 +320,6 @@ class Process:
         background: Leave the terminal [Background].
         root_directory: chroot() there [ChangeRootDirectory].
         base_directory: Relative paths count from there [BaseDirectory].
-        temporary_directory: For temporary files [TemporaryDirectory].
         auto_restart: Start a worker again when it dies [AutoRestart].
         auto_restart_count: Give up after so many; 0 means never [AutoRestartCount].
         auto_restart_rate: ``(n, seconds)``: give up after more than n within that time
@@ -337,7 +336,6 @@ class Process:
     background: bool = True
     root_directory: str | None = None
     base_directory: str | None = None
-    temporary_directory: str = "/tmp"  # noqa: S108 - OpenDKIM's default
     auto_restart: bool = False
     auto_restart_count: int = 0
     auto_restart_rate: tuple[int, int] | None = None

@@ -98,10 +98,6 @@ PROCESS = (
         "Test mode wants messages with CRLF.",
     ),
     honoured(
-        *("TemporaryDirectory", STRING, COMMON, "/tmp", "process.temporary_directory"),  # noqa: S108 - OpenDKIM's default
-        "Where temporary files are made.",
-    ),
-    honoured(
         *("UMask", INTEGER, CORE, "-", "process.umask"),
         "The umask while the socket is made; a 0 in front makes it octal.",
     ),

@@ -148,6 +148,11 @@ WITHOUT_EFFECT = (
         StatisticsPrefix="A salt that makes names in it anonymous.",
     ),
     without_effect(
+        *("TemporaryDirectory", STRING, COMMON),
+        "Where temporary files are made.",
+        "no temporary files are made: messages are hashed as they arrive",
+    ),
+    without_effect(
         *("TrustAnchorFile", STRING, COMMON), "The root keys of DNSSEC for libunbound.", _DNSSEC
     ),
     *_group(
