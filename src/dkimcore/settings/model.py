@@ -88,7 +88,8 @@ class Signing:
         subdomains: Subdomains of `domains`, too [SubDomains].
         header_canonicalization: The first half of c= [Canonicalization].
         body_canonicalization: The second half of c= [Canonicalization].
-        algorithm: What a= must be; a key's own algorithm decides if None [SignatureAlgorithm].
+        algorithm: What the keys are said to be; each key's own type decides
+            [SignatureAlgorithm].
         sign_headers: Fields to sign [SignHeaders].
         omit_headers: Fields not to sign [OmitHeaders].
         oversign_headers: Fields to name once more than present [OverSignHeaders].

@@ -123,8 +123,8 @@ SIGNING = (
     ),
     honoured(
         *("SignatureAlgorithm", STRING, CORE, "-", "signing.algorithm"),
-        "`rsa-sha256` or `ed25519-sha256`; not set, each key's type decides. `rsa-sha1` is "
-        "refused: RFC 8301 forbids it.",
+        "`rsa-sha256` or `ed25519-sha256`: each key's type decides, so keys of both types may "
+        "sign. `rsa-sha1` is refused: RFC 8301 forbids it.",
     ),
     honoured(
         *("SignatureTTL", INTEGER, COMMON, "0", "signing.lifetime"),
