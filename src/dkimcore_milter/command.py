@@ -27,7 +27,6 @@ import signal
 import sys
 import traceback
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, DkimError, SettingsError
@@ -129,19 +128,19 @@ def _serve(
             "to the configuration, or the flag -p inet:8891@localhost",
         )
         return os.EX_CONFIG
-    if find_spec("milter") is None:
-        from dkimcore_milter.versions import MISSING_PYMILTER
+    try:
+        from dkimcore_milter.supervisor import run
+    except ImportError as error:
+        from dkimcore_milter.versions import missing_pymilter
 
-        _say(program, MISSING_PYMILTER)
+        _say(program, missing_pymilter(error))
         return os.EX_CONFIG
-    from dkimcore_milter.supervisor import run
-
     return run(
         settings,
         load=load,
         make_log=partial(make_log, name=program),
         program=program,
-        version=__version__,
+        version=f"v{__version__}",
         arguments=arguments,
     )
 
@@ -200,6 +199,8 @@ def _failed(program: str, error: DkimError | OSError) -> int:
         _drop_output()  # it may be standard output that cannot be written
         where = f"{error.filename}: " if error.filename else ""
         _say(program, f"{where}{error.strerror or error}")
+        if isinstance(error, PermissionError):
+            return os.EX_NOPERM
         return os.EX_OSERR if error.filename else os.EX_IOERR
     _say(program, _text(error))
     return error.status if isinstance(error, StartFailure) else os.EX_CONFIG

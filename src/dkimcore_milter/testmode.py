@@ -121,6 +121,7 @@ class _Test:
     def close(self) -> None:
         """End the connection."""
         self._session.close()
+        self._name = ""
         if self._verbosity >= _ALL:
             self._complain("mlfi_close() returned SMFIS_CONTINUE")
 

@@ -9,13 +9,19 @@ from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.version import __version__
 
-__all__ = ["MISSING_PYMILTER", "versions"]
+__all__ = ["missing_pymilter", "versions"]
 
-MISSING_PYMILTER = (
-    "pymilter is not installed; run: apt-get install gcc python3-dev libmilter-dev && "
-    "pip install 'dkimcore[milter]'"
-)
-"""What to say where the milter cannot run."""
+
+def missing_pymilter(error: ImportError) -> str:
+    """Say what to do where the milter cannot run.
+
+    Args:
+        error: What importing `adapter` raised.
+    """
+    return (
+        f"pymilter is not installed, or cannot be loaded ({error}); run: apt-get install gcc "
+        "python3-dev libmilter-dev && pip install 'dkimcore[milter]'"
+    )
 
 
 def versions(program: str, configuration: str | None) -> str:
@@ -50,6 +56,6 @@ def _installed(name: str) -> str:
 def _milter() -> str:
     try:
         from dkimcore_milter.adapter import libmilter_version
-    except ImportError:
-        return MISSING_PYMILTER
+    except ImportError as exc:
+        return missing_pymilter(exc)
     return f"pymilter {_installed('pymilter')}, libmilter {libmilter_version()}"

@@ -157,7 +157,8 @@ def test_the_time_of_signing_is_fixed(bench):
 def test_mail_is_verified_unless_the_mode_is_set(bench):
     conf = bench.signs.replace("Mode s\n", "")
     message = bench.write("m", MESSAGE)
-    assert bench.run(conf, "-t", message).out == ["opendkim: m: message not signed"]
+    ran = bench.run(conf, "-t", message)  # it would be signed, and that is not the mode
+    assert ran.err == ["opendkim: m: mlfi_eoh() returned SMFIS_ACCEPT"]
     assert bench.run(conf, "-b", "s", "-t", message).out[0] == "opendkim: m:"
     assert bench.run(conf, "-b", "sv", "-t", message).out[0] == "opendkim: m:"
 
@@ -293,6 +294,12 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal(bench):
     message = bench.signed().replace("s=s1;", "s=s1\x1b[31m;")
     ran = bench.run(bench.verifies, "-vv", "-t", bench.write("m", message))
     assert "\x1b" not in "".join(ran.out + ran.err)
+
+
+def test_the_end_of_a_connection_belongs_to_no_file(bench):
+    conf = bench.verifies + "MaximumHeaders 10\n"
+    ran = bench.run(conf, "-vv", "-t", bench.write("m", MESSAGE))
+    assert ran.err[-1] == "opendkim: mlfi_close() returned SMFIS_CONTINUE"
 
 
 def test_a_table_that_is_wrong_is_a_configuration_error(bench):
