@@ -196,8 +196,7 @@ def clear(listen: Listen) -> None:
         try:
             probe.connect(listen.path)
         except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                _unlink(listen)
+            _unlink(listen)
         except FileNotFoundError:
             pass  # it went away meanwhile
         except BlockingIOError as exc:
@@ -210,9 +209,8 @@ def clear(listen: Listen) -> None:
 
 def _unlink(listen: Listen) -> None:
     try:
-        os.unlink(listen.path)
-    except FileNotFoundError:
-        raise
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(listen.path)
     except OSError as exc:
         raise _failed(listen, exc) from exc
 
