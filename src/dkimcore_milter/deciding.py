@@ -189,7 +189,7 @@ class _Decision:
             return table_error(self._transaction, exc)
         except MessageError as exc:
             return unsignable(self._transaction, str(exc))
-        if choice is None or not choice.planned:
+        if choice is None:
             return None
         return start_signing(self._transaction, choice, received=self._received, header=self._final)
 

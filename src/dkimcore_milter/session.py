@@ -112,8 +112,7 @@ class Session:
             return CONTINUE
         self._fields.append((name, value))
         self._octets += len(name) + len(value) + 3  # the colon and the CRLF
-        limit = self._engine.settings.verifying.maximum_header_octets
-        if limit and self._octets > limit:
+        if self._octets > self._engine.settings.verifying.maximum_header_octets:
             self._fields.clear()
             self._identify(message)
             message.say(Level.NOTICE, "too much header data", event="header-too-large")

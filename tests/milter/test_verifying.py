@@ -383,7 +383,7 @@ MANY = StaticResolver(
 
 def words(outcome):
     """The word and the selector of each result."""
-    text = " ".join(outcome.results[0].split())
+    text = re.sub(r"\([^)]*\)", "", " ".join(outcome.results[0].split()))
     return re.findall(r"dkim=(\w+)[^;]*?header\.s=(\w+)", text)
 
 
@@ -634,7 +634,7 @@ def test_a_key_without_dnssec_may_count_less(tmp_path, trust, authentic, word):
     resolver = answering(TxtStatus.FOUND, RECORD, authentic=authentic)
     outcome = judged(tmp_path, mail(), resolver=resolver, verifying={"unprotected_key": trust})
     assert words(outcome) == [(word, "s1")]
-    assert ("; secure)" in outcome.results[0]) is authentic
+    assert ("; secure)" in " ".join(outcome.results[0].split())) is authentic
 
 
 @pytest.mark.parametrize("signed", [False, True])
