@@ -256,12 +256,12 @@ def _incoming(guide: Guide, signed: bytes) -> None:
     arrived = guide.postfix.arrival(receipt.queue_id)
     assert fields(arrived, b"dkim-signature") == []
     told = guide.log(receipt.queue_id)
-    assert told[:2] == [f"unknown [{OUTSIDE}] not internal", "not authenticated"]
+    assert told[:2] == [f"[{OUTSIDE}] [{OUTSIDE}] not internal", "not authenticated"]
     assert "no signature data" in told
 
     receipt = guide.postfix.submit("smtp", signed, source=OUTSIDE)
     (results,) = fields(guide.postfix.arrival(receipt.queue_id), b"authentication-results")
     assert b"dkim=pass" in results
     told = guide.log(receipt.queue_id)
-    assert told[:2] == [f"unknown [{OUTSIDE}] not internal", "not authenticated"]
+    assert told[:2] == [f"[{OUTSIDE}] [{OUTSIDE}] not internal", "not authenticated"]
     assert "DKIM verification successful" in told

@@ -89,7 +89,7 @@ def test_the_same_client_is_not_signed_for_without(site: Site, entrance: str) ->
     assert fields(arrived, b"dkim-signature") == []
     running = site.filters[entrance.partition("-")[0]]
     told = [entry["text"] for entry in running.log() if entry["job_id"] == receipt.queue_id]
-    assert f"unknown [{OUTSIDE}] not internal" in told
+    assert f"[{OUTSIDE}] [{OUTSIDE}] not internal" in told
     assert "not authenticated" in told
     assert "no signature data" in told
 

@@ -67,7 +67,7 @@ def test_pass(site: Site, entrance: str) -> None:
     assert b"header.s=rsa" in value
     assert b"header.s=ed" in value
     log = told(site, entrance, receipt)
-    assert f"unknown [{OUTSIDE}] not internal" in log
+    assert f"[{OUTSIDE}] [{OUTSIDE}] not internal" in log
     assert "not authenticated" in log
     assert "DKIM verification successful" in log
 
