@@ -46,6 +46,7 @@ WAKE_SIGNAL = signal.SIGUSR2
 """Ends libmilter's wait for a connection; needs a handler that does nothing."""
 
 _BACKLOG = 1024
+_MAX_DESCRIPTOR = 1024  # the system gives the lowest one that is free
 _MAX_REPLY_OCTETS = 900  # libmilter refuses 980 (MAXREPLYLEN) and forgets to say so
 
 _CODES = {
@@ -58,7 +59,9 @@ _CODES = {
 }
 _PLAIN = {
     Verdict.REJECT: Reply(Verdict.REJECT, "550", "5.7.1", "Command rejected"),
-    Verdict.TEMPFAIL: Reply(Verdict.TEMPFAIL, "451", "4.7.1", "Service unavailable - try again later"),
+    Verdict.TEMPFAIL: Reply(
+        Verdict.TEMPFAIL, "451", "4.7.1", "Service unavailable - try again later"
+    ),
 }
 
 
@@ -168,12 +171,17 @@ def libmilter_version() -> str:
     return ".".join(map(str, milter.getversion()))
 
 
+def name_libmilter(name: str) -> None:
+    """Let libmilter's own log lines carry our name; before a chroot() hides syslog's socket."""
+    syslog.openlog(name, syslog.LOG_PID | syslog.LOG_NDELAY, syslog.LOG_MAIL)
+
+
 def open_listener(listen: Listen, *, name: str, debug: int = 0) -> int:
     """Open the listening socket, for this process and its later children.
 
     Args:
         listen: As `Listen.resolve` returned it; nothing is bound there.
-        name: Our name in libmilter's own log lines.
+        name: Our name, for libmilter.
         debug: libmilter's debug level (MilterDebug).
 
     Returns:
@@ -184,7 +192,6 @@ def open_listener(listen: Listen, *, name: str, debug: int = 0) -> int:
         StartFailure: libmilter cannot open it (status 69).
     """
     _Process.name = name
-    syslog.openlog(name, syslog.LOG_PID | syslog.LOG_NDELAY, syslog.LOG_MAIL)
     _register(name)
     milter.setdbg(debug)
     milter.setbacklog(_BACKLOG)
@@ -208,12 +215,12 @@ def open_listener(listen: Listen, *, name: str, debug: int = 0) -> int:
 
 
 def _descriptors() -> set[int]:
-    """Return the descriptors that are open, without the one that was used to list them."""
+    """Return the descriptors that are open; /dev/fd may be out of reach after a chroot()."""
     found = set()
-    for name in os.listdir("/dev/fd"):
+    for descriptor in range(_MAX_DESCRIPTOR):
         with contextlib.suppress(OSError):
-            os.fstat(int(name))
-            found.add(int(name))
+            os.fstat(descriptor)
+            found.add(descriptor)
     return found
 
 

@@ -68,6 +68,7 @@ class Launch:
         self._pid_file: PidFile | None = None
         self._listen: Listen | None = None
         self._identity: FileIdentity | None = None
+        self._log: LogSink | None = None
         self.readiness = Readiness()
 
     def begin(self) -> tuple[Generation | None, int]:
@@ -83,9 +84,10 @@ class Launch:
             StartFailure: As `run`.
         """
         listen = self._parse_socket()
-        log = self._make_log(self._settings)
+        self._log = log = self._make_log(self._settings)
         engine = load_engine(self._settings, log=log)
         self._base_directory()
+        adapter.name_libmilter(self._program)
         account = None
         if self._process.user is not None:
             account = privileges.find_account(self._process.user)
@@ -97,9 +99,9 @@ class Launch:
             if status is not None:
                 return None, status
         try:
-            listener = self._establish(listen, account, log)
+            listener = self._establish(listen, account)
         except StartFailure as exc:
-            log(LogLine(level=Level.ERR, text=str(exc), event="failed"))
+            self._complain(str(exc), "failed")
             self.end()
             raise
         generation = Generation(engine=engine, log=log, listener=listener, inet=listen.is_inet)
@@ -118,8 +120,9 @@ class Launch:
         """Remove the socket's file and the pid file."""
         if self._listen is not None:
             sockets.remove(self._listen, self._identity)
-        if self._pid_file is not None:
-            self._pid_file.remove()
+        problem = self._pid_file.remove() if self._pid_file is not None else None
+        if problem is not None:
+            self._complain(f"can't remove {self._process.pid_file}: {problem}", "pid-file")
 
     def _parse_socket(self) -> Listen:
         text = self._process.socket
@@ -140,8 +143,8 @@ class Launch:
                 f"BaseDirectory {directory}: {exc.strerror}: make it", status=os.EX_OSERR
             ) from exc
 
-    def _establish(self, listen: Listen, account: Account | None, log: LogSink) -> int:
-        self._write_pid_file(log)
+    def _establish(self, listen: Listen, account: Account | None) -> int:
+        self._write_pid_file()
         if account is not None:
             privileges.become(account)
         privileges.protect_memory(core_dumps=self._process.core_dumps)
@@ -156,12 +159,15 @@ class Launch:
         self._identity = sockets.identify(resolved)
         return listener
 
-    def _write_pid_file(self, log: LogSink) -> None:
+    def _write_pid_file(self) -> None:
         path = self._process.pid_file
         if path is None:
             return
         self._pid_file = PidFile(path)
         problem = self._pid_file.write(os.getpid())
-        if problem is not None:
-            text = f"can't write pid to {path}: {problem}"
-            log(LogLine(level=Level.ERR, text=text, event="pid-file"))
+        if problem is not None:  # OpenDKIM goes on, too
+            self._complain(f"can't write pid to {path}: {problem}", "pid-file")
+
+    def _complain(self, text: str, event: str) -> None:
+        if self._log is not None:
+            self._log(LogLine(level=Level.ERR, text=text, event=event))
