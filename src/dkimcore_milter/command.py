@@ -29,10 +29,11 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import ConfigError, DkimError, SettingsError
+from dkimcore.errors import ConfigError, DkimError, KeyBackendError, SettingsError
 from dkimcore.version import __version__
 from dkimcore_milter.failure import StartFailure
 from dkimcore_milter.flags import STANDARD_INPUT, Flags, UsageError, parse, usage
+from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.logsink import escaped, make_log
 
 if TYPE_CHECKING:
@@ -135,14 +136,20 @@ def _serve(
 
         _say(program, missing_pymilter(error))
         return os.EX_CONFIG
-    return run(
-        settings,
-        load=load,
-        make_log=partial(make_log, name=program),
-        program=program,
-        version=f"v{__version__}",
-        arguments=arguments,
-    )
+    make = partial(make_log, name=program)
+    try:
+        return run(
+            settings,
+            load=load,
+            make_log=make,
+            program=program,
+            version=f"v{__version__}",
+            arguments=arguments,
+        )
+    except (ConfigError, KeyBackendError) as error:
+        # Nobody may see standard error: init scripts throw it away.
+        make(settings)(LogLine(level=Level.ERR, text=_text(error), event="failed"))
+        raise
 
 
 def _again(flags: Flags, path: str | None) -> partial[Settings]:

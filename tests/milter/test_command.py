@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +36,20 @@ def run(*arguments, **options):
         timeout=60,
         **options,
     )
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Runs the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["/usr/sbin/dkimcore-milter"])
+
+    def run_here(*arguments):
+        capsys.readouterr()
+        status = command.main([*map(str, arguments)])
+        captured = capsys.readouterr()
+        return SimpleNamespace(returncode=status, stdout=captured.out, stderr=captured.err)
+
+    return run_here
 
 
 @pytest.fixture
@@ -74,17 +90,17 @@ def until(process, event):
 
 
 class TestText:
-    def test_help(self):
-        ran = run("--help")
+    def test_help(self, call):
+        ran = call("--help")
         assert (ran.returncode, ran.stderr) == (0, "")
         assert ran.stdout == flags.usage("dkimcore-milter") + "\n"
 
-    def test_version(self):
-        ran = run("--version")
+    def test_version(self, call):
+        ran = call("--version")
         assert (ran.returncode, ran.stdout) == (0, f"dkimcore-milter {__version__}\n")
 
-    def test_versions(self):
-        ran = run("-V")
+    def test_versions(self, call):
+        ran = call("-V")
         assert ran.returncode == 0
         first, *rest = ran.stdout.splitlines()
         assert first == f"dkimcore-milter: dkimcore-milter v{__version__}"
@@ -101,14 +117,14 @@ class TestText:
             (["operand"], "there is 'operand' behind the flags, where nothing may stand"),
         ],
     )
-    def test_a_wrong_command_line(self, arguments, problem):
-        ran = run(*arguments)
+    def test_a_wrong_command_line(self, call, arguments, problem):
+        ran = call(*arguments)
         lines = [] if problem is None else [f"dkimcore-milter: {problem}"]
         assert (ran.returncode, ran.stdout) == (64, "")
         assert ran.stderr.splitlines() == lines + flags.usage("dkimcore-milter").splitlines()
 
-    def test_a_wrong_number_needs_no_usage(self):
-        ran = run("-T", "soon")
+    def test_a_wrong_number_needs_no_usage(self, call):
+        ran = call("-T", "soon")
         assert ran.returncode == 64
         assert ran.stderr == "dkimcore-milter: invalid value for -T: seconds are wanted\n"
 
@@ -124,22 +140,22 @@ class TestText:
 
 
 class TestConfiguration:
-    def test_a_line_that_is_wrong(self, conf):
+    def test_a_line_that_is_wrong(self, call, conf):
         path = conf("Mode sv", "Bogus yes")
         for arguments in (["-n"], [], ["-t", "-"]):
-            ran = run("-x", path, *arguments)
+            ran = call("-x", path, *arguments)
             assert (ran.returncode, ran.stdout) == (78, "")
             problem = f"dkimcore-milter: {path}: configuration error at line 2: "
             assert ran.stderr.startswith(problem)
             assert ran.stderr.count("\n") == 1
 
-    def test_a_file_that_is_not_there(self, tmp_path):
-        ran = run("-n", "-x", tmp_path / "none")
+    def test_a_file_that_is_not_there(self, call, tmp_path):
+        ran = call("-n", "-x", tmp_path / "none")
         assert ran.returncode == 78
         assert ran.stderr.startswith(f"dkimcore-milter: {tmp_path}/none: ")
 
-    def test_a_flag_that_is_wrong(self, conf):
-        ran = run("-n", "-x", conf("Mode v"), "-b", "z")
+    def test_a_flag_that_is_wrong(self, call, conf):
+        ran = call("-n", "-x", conf("Mode v"), "-b", "z")
         assert ran.returncode == 78
         assert ran.stderr.startswith("dkimcore-milter: Mode: ")
 
@@ -167,35 +183,47 @@ class TestConfiguration:
 
 
 class TestShow:
-    def test_the_last_value_comes_first(self, conf):
+    def test_the_last_value_comes_first(self, call, conf):
         path = conf("Mode s", "UserID opendkim:mail", "mode v", "Syslog Yes")
-        assert run("-x", path, "-e", "MODE").stdout == "v\ns\n"
-        assert run("-x", path, "-e", "userid").stdout == "opendkim:mail\n"
-        assert run("-x", path, "-b", "sv", "-e", "Syslog").stdout == "True\n"
-        assert run("-x", path, "-e", "Mode").returncode == 0
+        assert call("-x", path, "-e", "MODE").stdout == "v\ns\n"
+        assert call("-x", path, "-e", "userid").stdout == "opendkim:mail\n"
+        assert call("-x", path, "-b", "sv", "-e", "Syslog").stdout == "True\n"
+        assert call("-x", path, "-e", "Mode").returncode == 0
 
-    def test_an_option_that_is_not_set(self, conf):
-        ran = run("-x", conf("Mode s"), "-e", "Socket")
+    def test_an_option_that_is_not_set(self, call, conf):
+        ran = call("-x", conf("Mode s"), "-e", "Socket")
         assert (ran.returncode, ran.stdout, ran.stderr) == (78, "", "")
 
-    def test_an_option_that_is_none(self, conf):
-        ran = run("-x", conf("Mode s"), "-e", "Sockets")
+    def test_an_option_that_is_none(self, call, conf):
+        ran = call("-x", conf("Mode s"), "-e", "Sockets")
         assert (ran.returncode, ran.stdout) == (65, "")
         assert ran.stderr == (
             "dkimcore-milter: there is no option 'Sockets'; did you mean Socket?\n"
         )
-        assert run("-x", conf("Mode s"), "-e", "!").returncode == 65
+        assert call("-x", conf("Mode s"), "-e", "!").returncode == 65
 
-    def test_octets_that_are_no_text_are_shown_somehow(self, conf, tmp_path):
+    def test_octets_that_are_no_text_are_shown_somehow(self, call, conf):
         path = conf()
         path.write_bytes(b"AuthservID \xff\xfe\n")
-        ran = run("-x", path, "-e", "AuthservID")
+        ran = call("-x", path, "-e", "AuthservID")
         assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_query_mode_reads_standard_input():
     ran = run("-Q", stdin=None, input="csl:a=b,c=d\na/1\nx/1\n")
     assert (ran.returncode, ran.stdout) == (0, "'b'\ndkimcore-milter: record not found\n")
+
+
+def test_query_mode_without_input(call):
+    """pytest's standard input is empty."""
+    assert call("-Q").returncode == 71
+
+
+def test_the_package_is_a_program(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["-", "-?"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("dkimcore_milter", run_name="__main__")
+    assert ended.value.code == 64
 
 
 def test_test_mode_reads_standard_input(conf):
@@ -206,8 +234,8 @@ def test_test_mode_reads_standard_input(conf):
 
 
 class TestServing:
-    def test_a_socket_is_wanted(self, conf):
-        ran = run("-x", conf("Mode v"))
+    def test_a_socket_is_wanted(self, call, conf):
+        ran = call("-x", conf("Mode v"))
         assert ran.returncode == 78
         assert ran.stderr == (
             "dkimcore-milter: milter socket must be specified: add a line such as 'Socket "
@@ -228,13 +256,32 @@ class TestServing:
         assert run("-x", path, "-e", "Mode", env=environment).returncode == 0
         assert "pymilter is not installed" in run("-V", env=environment).stdout
 
-    def test_a_socket_that_cannot_be_understood(self, conf):
-        ran = run("-x", conf("Mode v"), "-p", "carrier:pigeon")
+    def test_it_starts_without_pymilter_to_say_what_is_missing(self, call, conf, monkeypatch):
+        for module in ("supervisor", "adapter"):
+            monkeypatch.setitem(sys.modules, f"dkimcore_milter.{module}", None)
+        ran = call("-x", conf("Mode v", "Socket inet:8891@localhost"))
+        assert ran.returncode == 78
+        assert ran.stderr.startswith("dkimcore-milter: pymilter is not installed, or cannot be")
+        assert "pymilter is not installed" in call("-V").stdout
+
+    def test_a_socket_that_cannot_be_understood(self, call, conf):
+        ran = call("-x", conf("Mode v"), "-p", "carrier:pigeon")
         assert ran.returncode == 78
         assert "pigeon" in ran.stderr
 
-    def test_an_unknown_user(self, conf, tmp_path):
-        ran = run("-x", conf("Mode v"), "-f", "-p", f"local:{tmp_path}/s", "-u", "nobody-at-all")
+    def test_a_start_that_fails_is_logged_too(self, conf, tmp_path):
+        ran = run(
+            *("-x", conf("Mode v", "DkimcoreLogFormat json", "PeerList file:/nonexistent")),
+            *("-f", "-p", f"local:{tmp_path}/sock"),
+        )
+        assert ran.returncode == 78
+        record = json.loads(ran.stdout)
+        assert (record["level"], record["event"]) == ("err", "failed")
+        assert ran.stderr == f"dkimcore-milter: {record['text']}\n"
+        assert "configuration error at line 3: " in record["text"]
+
+    def test_an_unknown_user(self, call, conf, tmp_path):
+        ran = call("-x", conf("Mode v"), "-f", "-p", f"local:{tmp_path}/s", "-u", "nobody-at-all")
         assert ran.returncode == 65
         assert ran.stderr.startswith("dkimcore-milter: ")
 
