@@ -127,4 +127,6 @@ def test_20_megabytes(site: Site, entrance: str) -> None:
     receipt = site.postfix.submit(entrance, message)
     arrived = site.postfix.arrival(receipt.queue_id)
     assert arrived.endswith(b"\r\n" + message)
-    site.keys.demand_peers_pass(arrived)
+    assert site.keys.verdicts(arrived) == [(DOMAIN, "pass")] * 2
+    if entrance == "inet-6":  # once: Mail::DKIM takes ten seconds
+        site.keys.demand_peers_pass(arrived)
