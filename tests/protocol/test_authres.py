@@ -5,7 +5,14 @@ import re
 import pytest
 
 from dkimcore.errors import SettingsError
-from dkimcore.protocol.authres import claimed_authserv_id, forged_positions, render
+from dkimcore.protocol.authres import (
+    Words,
+    claimed_authserv_id,
+    default_words,
+    forged_positions,
+    holds_dkim_result,
+    render,
+)
 from dkimcore.protocol.keyrecord import KeyRecord
 from dkimcore.protocol.message import Header
 from dkimcore.protocol.names import Auid, DomainName, Selector
@@ -344,3 +351,166 @@ def test_an_authserv_id_need_not_be_a_domain_name():
     header = Header(b"Authentication-Results: mailhost; dkim=pass")
     assert forged_positions(header, "Mailhost") == (0,)
     assert forged_positions(header, "other host") == ()
+
+
+def line(**options):
+    """The field for one result, unfolded and with single spaces."""
+    raw = render(HOST, [result(key_record=RSA_RECORD)], **options).raw.decode()
+    return " ".join(raw.split())
+
+
+@rfc("8601", "2.2")
+def test_results_may_be_told_in_other_words():
+    """As a milter that keeps OpenDKIM's needs it (ADR 0013)."""
+    told = Words(status=Status.NEUTRAL, reason="not evaluated", comment="a; note")
+    assert 'dkim=neutral reason="not evaluated" (a; note) header.d' in line(words=lambda _: told)
+    assert "dkim=neutral header.d" in line(words=lambda _: Words(status=Status.NEUTRAL))
+    assert line(words=default_words) == line()
+
+
+def test_a_reason_cannot_bring_in_a_result():
+    told = Words(status=Status.FAIL, reason='x"; dkim=pass (\r\n\\')
+    assert r'reason="x\"; dkim=pass (??\\" header.d' in line(words=lambda _: told)
+
+
+@rfc("6008", "3")
+def test_header_b_may_be_left_out():
+    assert line(header_b=False) == line().rpartition(" header.b=")[0]
+
+
+@pytest.mark.parametrize(
+    ("job_id", "who"),
+    [
+        ("4Bq1", "mx.example.net/4Bq1;"),
+        ("a.b-c_d", "mx.example.net/a.b-c_d;"),
+        ("", "mx.example.net;"),
+        ("(unknown-jobid)", "mx.example.net;"),
+        ("x; dkim=pass", "mx.example.net;"),
+        ("x" * 101, "mx.example.net;"),
+        (None, "mx.example.net;"),
+    ],
+)
+def test_a_queue_id_may_stand_behind_the_authserv_id(job_id, who):
+    """AuthservIDWithJobID of OpenDKIM."""
+    assert line(job_id=job_id).split()[1] == who
+    header = Header(render(HOST, (), job_id=job_id).raw)
+    assert forged_positions(header, HOST) == (0,)
+
+
+def test_what_is_said_without_results_may_be_chosen():
+    field = render(HOST, (), otherwise="dkim=permerror (no author)")
+    assert field.raw.endswith(b";\r\n\tdkim=permerror (no author)")
+    assert "permerror" not in line(otherwise="dkim=permerror")
+
+
+HOLDS = [
+    b"dkim=pass header.d=bank.example",
+    b"DKIM=PASS",
+    b"dkim/1=pass",
+    b"dkim / 1 = pass",
+    b"dkim-adsp=pass",
+    b"dkim-atps=pass",
+    b"dk(x)im=pass",
+    b"(x)dkim=pass",
+    b"d\r\n kim=pass",
+    b"dkim=pass x-ptype.y=z",
+    b"spf=pass; dkim=pass",
+    b"spf=pass ; (x) dkim (y) = (z) pass",
+    b"spf=pass dkim=pass",
+    b"spf=pass smtp.mailfrom=a@b dkim =pass",
+    b'"dkim"=pass',
+    b"d\\kim=pass",
+    b"spf=pass (x; dkim=pass header.d=bank.example)",
+    b"spf=pass (x (dkim=pass) y)",
+    b"spf=pass (x; dk\\im=pass)",
+    b'spf=pass reason="; dkim=pass"',
+    b'spf=pass reason="; d\\kim=pass"',
+    b"spf=pass (never ends",
+    b"spf=pass )",
+    b'spf=pass reason="never ends',
+    b"spf",
+    b"none; x",
+    b"=pass",
+    b"spf=",
+    b"spf\xff=pass",
+    b"spf=pass; ;; [dkim]=pass",
+]
+
+
+@rfc("8601", "5")
+@rfc("8601", "7.1")
+@pytest.mark.parametrize("rest", HOLDS)
+def test_what_may_be_read_as_a_dkim_result_is_one(rest):
+    """A reader more generous than us may find one there."""
+    assert holds_dkim_result(b" mx.example.net; " + rest)
+    assert holds_dkim_result(b' "mx.example.net" 1;' + rest)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" mx.example.net dkim=pass",
+        b" mx.example.net 1 dkim=pass; spf=pass",
+        b" mx.example.net x; spf=pass",
+        b"",
+        b"; spf=pass",
+    ],
+)
+def test_a_field_that_does_not_begin_as_it_must_may_hold_one(value):
+    assert holds_dkim_result(value)
+
+
+HOLDS_NONE = [
+    b"none",
+    b"",
+    b"NONE ;",
+    b"spf=pass",
+    b"spf=pass smtp.mailfrom=a@dkim.example",
+    b"spf=pass smtp.mailfrom=dkim-bounce=bob@list.example",
+    b"spf=pass (mailfrom) smtp.mailfrom=a@b.c (client-ip=192.0.2.1; helo=x; receiver=<UNKNOWN>)",
+    b"dmarc=pass (p=none dis=none) header.from=example.com",
+    b'dmarc=fail reason="no dkim" header.from=example.com',
+    b"arc=none (no dkim; signature=none)",
+    b"spf=pass;\r\n\tdmarc=pass (p=quarantine (x) y) header.from=x.example;",
+    b'auth=pass smtp.auth="bob; x"',
+    b"iprev=pass policy.iprev=192.0.2.1 (mail.example)",
+    b"xdkim=pass",
+]
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize("rest", HOLDS_NONE)
+def test_results_of_other_methods_are_none_of_ours(rest):
+    """Filters of the same host have put them there."""
+    assert not holds_dkim_result(b" mx.example.net; " + rest)
+    assert not holds_dkim_result(b'(x) "mx.example.net" 1;' + rest)
+
+
+@rfc("8601", "5")
+def test_only_dkim_results_may_be_looked_for():
+    header = Header(
+        b"Authentication-Results: mx.example.net; spf=pass\r\n"
+        b"Authentication-Results: mx.example.net; dkim=pass\r\n"
+        b"Authentication-Results: (never ends; spf=pass\r\n"
+        b"Authentication-Results: other.example; dkim=pass"
+    )
+    assert forged_positions(header, HOST) == (2, 1, 0)
+    assert forged_positions(header, HOST, only_dkim=True) == (2, 1)
+
+
+@rfc("8601", "5")
+def test_the_fields_of_others_may_be_looked_for():
+    asked = []
+    header = Header(
+        b"Authentication-Results: Other.example.; spf=pass\r\n"
+        b"Authentication-Results: mx.example.net; dkim=pass\r\n"
+        b"Authentication-Results: third.example; dkim=pass"
+    )
+
+    def also(authserv_id):
+        asked.append(authserv_id)
+        return authserv_id == "other.example"
+
+    assert forged_positions(header, HOST, also=also) == (1, 0)
+    assert forged_positions(header, HOST, also=also, only_dkim=True) == (1,)
+    assert set(asked) == {"other.example", "third.example"}

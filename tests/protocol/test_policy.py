@@ -112,3 +112,11 @@ def test_a_signature_does_not_expire_before_it_is_made(lifetime):
     assert SigningProfile(lifetime=1).lifetime == 1
     with pytest.raises(SettingsError, match="lifetime"):
         SigningProfile(lifetime=lifetime)
+
+
+@rfc("6376", "8.2")
+def test_how_much_of_the_body_is_signed_is_a_number():
+    assert SigningProfile().body_octets is None
+    assert SigningProfile(body_octets=0).body_octets == 0
+    with pytest.raises(SettingsError, match="body_octets"):
+        SigningProfile(body_octets=-1)

@@ -318,3 +318,39 @@ def test_the_fields_octets_go_in_front_of_the_message():
     fields = SignatureFields((HeaderField(b"DKIM-Signature: a"), HeaderField(b"DKIM-Signature: b")))
     assert fields.octets == b"DKIM-Signature: a\r\nDKIM-Signature: b\r\n"
     assert SignatureFields().octets == b""
+
+
+@rfc("6376", "3.5")
+@pytest.mark.parametrize(("limit", "length"), [(0, 0), (3, 3), (5, 5), (99, 5)])
+def test_no_more_of_the_body_is_signed_than_wanted(limit, length):
+    message = b"From: a@b\r\n\r\nabc\r\n\r\n"
+    profile = dataclasses.replace(PLAIN, body_octets=limit)
+    made = signature(message, profile)
+    assert made.body_length == length
+    assert made.body_hash == hashlib.sha256(b"abc\r\n"[:length]).digest()
+    signed = material.sign(message, KEY, profile=profile)
+    policy = VerifyPolicy(allow_body_length=True)
+    assert material.verify(signed + b"more", KEY.record(), policy=policy).passed
+
+
+def test_requests_with_other_limits_have_hashes_of_their_own():
+    profiles = [dataclasses.replace(PLAIN, body_octets=octets) for octets in (None, 1, 2)]
+    made = tasks(MESSAGE, *(request(profile=profile) for profile in profiles))
+    values = [Signature.parse(task.complete(b"x").value) for task in made]
+    assert [value.body_length for value in values] == [None, 1, 2]
+    assert len({value.body_hash for value in values}) == 3
+
+
+@rfc("6376", "5.3")
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("body", [b"a\rb\nc", b"\r", b"a\r\n\r", b"\n\n"])
+def test_a_body_in_final_form_is_signed_as_it_is(body, size):
+    """A milter cannot change it; verifiers take the octets as data."""
+    header, _, _ = material.split(MESSAGE)
+    signing = Signing(header, [request(profile=PLAIN)], now=NOW, final_body=True)
+    for start in range(0, len(body), size):
+        signing.feed(body[start : start + size])
+    (task,) = signing.finish()
+    field = task.complete(KEY.sign_digest(task.header_hash)).raw
+    message = field + b"\r\n" + MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + body
+    assert material.verify(message, KEY.record()).passed

@@ -544,3 +544,18 @@ def test_signature_data_are_put_behind_what_was_hashed():
 
 def test_no_signature_data_are_shown():
     assert "signature_data" not in repr(SIGNATURE)
+
+
+def test_a_signature_may_be_read_without_being_judged():
+    assert Signature.read(b"nonsense") is None
+    field = Signature(
+        algorithm=Algorithm.RSA_SHA256,
+        domain=DomainName.parse("example.com"),
+        selector=Selector.parse("s1"),
+        signed_fields=(b"from",),
+        body_hash=bytes(32),
+        signature_data=b"x",
+    ).print()
+    read = Signature.read(field.partition(b":")[2])
+    assert read is not None
+    assert str(read.domain) == "example.com"

@@ -656,3 +656,49 @@ def test_a_record_that_was_used_is_told_also_when_it_failed():
     """Statement 49."""
     (result,) = verify(SIGNED, OTHER.record())
     assert result.key_record == KeyRecord.parse(OTHER.record())
+
+
+def several(*selectors, key=ED):
+    """A message with one signature for each selector, the first on top."""
+    message = MESSAGE
+    for selector in reversed(selectors):
+        message = sign(message, key, selector=Selector.parse(selector))
+    return message
+
+
+@rfc("6376", "6.1")
+def test_who_has_reasons_may_choose_the_signatures():
+    """In an order of their own; results stand in that of the message."""
+    header, body, _ = material.split(several("a", "b", "c", "d"))
+    policy = limited(signatures=1)
+    verification = Verification(header, now=NOW, policy=policy, positions=(3, 1))
+    assert verification.queries == ("d._domainkey.example.com.", "b._domainkey.example.com.")
+    for name in verification.queries:
+        verification.answer(name, found(ED.record()))
+    verification.feed(body)
+    results = verification.finish()
+    assert [(one.position, one.passed) for one in results] == [(1, True), (3, True)]
+    assert (results.usage.signatures, results.usage.evaluated) == (4, 2)
+
+
+def test_nothing_may_be_chosen():
+    header, _, _ = material.split(several("a"))
+    verification = Verification(header, now=NOW, positions=())
+    assert not verification.wants_body
+    assert verification.finish() == ()
+
+
+def test_what_is_not_there_cannot_be_chosen():
+    header, _, _ = material.split(several("a"))
+    with pytest.raises(IndexError):
+        Verification(header, now=NOW, positions=(1,))
+
+
+@rfc("6376", "8.2")
+def test_a_result_tells_how_long_the_body_is():
+    """So that a reader can judge what l= leaves out."""
+    signed = sign(MESSAGE, ED, profile=SigningProfile(body_length=True)) + b"more\r\n"
+    (result,) = verify(signed, ED.record(), policy=VerifyPolicy(allow_body_length=True))
+    assert (result.body_signed, result.body_octets) == (17, 23)
+    (result,) = verify(SIGNED, answer=material.NO_RECORD)
+    assert result.body_octets is None
