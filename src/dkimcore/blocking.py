@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dkimcore.signer import Signer
     from dkimcore.source import MessageSource
 
-__all__ = ["ask", "sign", "verify"]
+__all__ = ["sign", "verify"]
 
 _DEFAULT_POLICY = VerifyPolicy()
 _DEFAULT_LIMITS = Limits()

@@ -72,10 +72,7 @@ class Verification:
         policy: Which signatures to accept.
         header_too_large: Whether the header section was cut off at the limit.
         positions: Which DKIM-Signature fields to evaluate, counted from 0 at the top, in this
-            order; None means the first `Limits.signatures`.
-
-    Raises:
-        IndexError: There is no DKIM-Signature field at a position.
+            order; None means the first `Limits.signatures`.  IndexError if one is not there.
     """
 
     __slots__ = (
@@ -120,8 +117,8 @@ class Verification:
             _Candidate(position=position, field_position=fields[position]) for position in chosen
         ]
         if header_too_large:
-            detail = f"the header section has over {self._policy.limits.header_octets} octets"
             self._candidates = [_Candidate(position=0, field_position=0)]
+            detail = f"the header section has over {self._policy.limits.header_octets} octets"
             self._candidates[0].conclude(Cause.LIMIT_EXCEEDED, detail)
         elif self._candidates:
             self._parse_signatures()
