@@ -178,6 +178,18 @@ class TestSyslog:
             assert outlet.send(b"line")
             assert listening.recv(100) == b"line"
 
+    def test_a_line_that_no_socket_takes_is_lost(self, tmp_path):
+        with daemon(tmp_path / "log") as listening:
+            outlet = outlets.SyslogSocket(str(tmp_path / "log"))
+            assert not outlet.send(b"x" * 100_000_000)
+            assert outlet.send(b"line")
+            assert listening.recv(100) == b"line"
+
+    def test_a_socket_of_another_kind_is_no_daemon(self, tmp_path):
+        with daemon(tmp_path / "log", socket.SOCK_SEQPACKET) as listening:
+            listening.listen()
+            assert not outlets.SyslogSocket(str(tmp_path / "log")).send(b"line")
+
 
 class TestJson:
     def test_a_line_is_one_object(self, pipe):
