@@ -16,6 +16,7 @@ from dkimcore_milter import adapter, privileges, sockets
 from dkimcore_milter.background import Background
 from dkimcore_milter.engine import Engine
 from dkimcore_milter.failure import StartFailure
+from dkimcore_milter.imports import import_all
 from dkimcore_milter.logline import Level, LogLine, LogSink
 from dkimcore_milter.pidfile import PidFile
 from dkimcore_milter.readiness import Readiness
@@ -92,6 +93,8 @@ class Launch:
         if self._process.user is not None:
             account = privileges.find_account(self._process.user)
             privileges.check_permitted(account)
+        if self._process.user is not None or self._process.root_directory is not None:
+            import_all()
         if self._process.root_directory is not None:
             privileges.change_root(self._process.root_directory)
         if self._process.background:
