@@ -1,4 +1,4 @@
-"""Shows what dkimcore does: keys, signatures, a name server, verdicts, explanations.
+"""Shows what dkimcore does: keys, signatures, verdicts, explanations, and mail through Postfix.
 
 Runs the installed ``dkimcore`` command as a person would, on the messages beside this
 file, with the public keys in a real name server on loopback. Exits with 1 as soon as
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The name server is the one that the tests use, which are not installed.
 sys.path.insert(0, str(ROOT))
 
+from demo import mail  # noqa: E402
 from tests.servers.nsd import NsdServer, zone_records  # noqa: E402
 
 __all__ = ["Demo", "main"]
@@ -78,6 +79,9 @@ TAMPERINGS = (
         told="You have won",
     ),
 )
+
+
+FAILURES = (NotAsItMustBe, mail.MailFailed, OSError, RuntimeError, subprocess.TimeoutExpired)
 
 
 class Demo:
@@ -161,8 +165,8 @@ class Demo:
         if tampering.told not in output.decode("utf-8", "replace"):
             raise NotAsItMustBe(f"the explanation does not mention {tampering.told!r}")
 
-    def play(self) -> None:
-        """Does everything, in order."""
+    def play(self) -> str:
+        """Does everything, in order; says how mail went at the end."""
         (self.folder / "keys").mkdir()
         for message in MESSAGES:
             (self.folder / message.name).write_bytes(message.read_bytes())
@@ -185,6 +189,19 @@ class Demo:
                 self.tamper(tampering)
             heading("A message without a signature is not taken for a signed one")
             self.verify(self.folder / MESSAGES[0].name, passes=False)
+            return mail.play(
+                self.folder,
+                self.address,
+                message=MESSAGES[0].read_bytes(),
+                heading=heading,
+                verify=self.verify_arrival,
+            )
+
+    def verify_arrival(self, octets: bytes) -> bytes:
+        """Verifies what was taken out of a mailbox."""
+        arrived = self.folder / "arrived.eml"
+        arrived.write_bytes(octets)
+        return self.verify(arrived, passes=True)
 
 
 def heading(text: str) -> None:
@@ -199,13 +216,13 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dkimcore-demo-") as folder:
         try:
-            Demo(Path(folder)).play()
-        except (NotAsItMustBe, OSError, RuntimeError, subprocess.TimeoutExpired) as problem:
+            route = Demo(Path(folder)).play()
+        except FAILURES as problem:
             print(f"\nThe demonstration failed: {problem}", file=sys.stderr)
             return 1
     print(
         f"\nAll as it must be: {len(MESSAGES)} messages signed twice and verified, "
-        f"{len(TAMPERINGS)} changed ones refused, in {time.monotonic() - started:.1f} s."
+        f"{len(TAMPERINGS)} changed ones refused, {route}, in {time.monotonic() - started:.1f} s."
     )
     return 0
 
