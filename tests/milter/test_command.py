@@ -182,6 +182,30 @@ class TestConfiguration:
         assert "Configuration file without -x: none\n" in capsys.readouterr().out
 
 
+class TestCheck:
+    def test_nothing_is_said_when_all_is_well(self, call, conf, tmp_path):
+        path = conf("Mode v", f"Socket local:{tmp_path}/sock", "UMask 007")
+        ran = call("-n", "-x", path)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+    def test_a_warning_is_no_failure(self, call, conf, tmp_path):
+        path = conf("Mode v", "Statistics /nowhere", f"Socket local:{tmp_path}/sock")
+        ran = call("-n", "-x", path)
+        assert (ran.returncode, ran.stdout) == (0, "")
+        assert f"{path}:2: warning: " in ran.stderr
+
+    def test_an_error_is_one(self, call, conf, tmp_path):
+        (tmp_path / "signing").write_text("* k1\n")
+        path = conf(
+            *("Mode s", f"SigningTable file:{tmp_path}/signing", f"KeyTable {tmp_path}/keys"),
+            f"Socket local:{tmp_path}/sock",
+        )
+        (tmp_path / "keys").write_text(f"k1 example.com:s1:{tmp_path}/none\n")
+        ran = call("-n", "-x", path)
+        assert (ran.returncode, ran.stdout) == (78, "")
+        assert f"{tmp_path}/keys:1: error: " in ran.stderr
+
+
 class TestShow:
     def test_the_last_value_comes_first(self, call, conf):
         path = conf("Mode s", "UserID opendkim:mail", "mode v", "Syslog Yes")
@@ -417,7 +441,11 @@ def test_nothing_is_imported_that_a_mode_does_not_need(conf):
         "unwanted = {'click', 'rich', 'dns', 'asyncio', 'milter', 'Milter'} & set(sys.modules)\n"
         "sys.exit(status or (str(unwanted) if unwanted else 0))\n"
     )
-    for arguments in (["--version"], ["-x", path, "-e", "Mode"], ["-x", path, "-n"]):
+    records = conf("s1._domainkey.example.com v=DKIM1; p=", name="records")
+    check = conf(
+        *("Mode v", f"TestPublicKeys {records}", "Socket inet:8891@localhost"), name="check"
+    )
+    for arguments in (["--version"], ["-x", path, "-e", "Mode"], ["-x", check, "-n"]):
         ran = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
         )
