@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ import pytest
 
 from dkimcore.errors import ConfigError, KeyUnavailable
 from dkimcore.version import __version__
-from dkimcore_milter import command, flags
+from dkimcore_milter import command, flags, versions
 from dkimcore_milter.failure import StartFailure
 
 COMMAND = [sys.executable, "-m", "dkimcore_milter"]
@@ -107,6 +108,13 @@ class TestText:
         assert re.search(r"\tpymilter [\d.]+, libmilter \d+\.\d+\.\d+$", ran.stdout, re.MULTILINE)
         assert {"\t\trsa-sha256", "\t\ted25519-sha256", "\t\trelaxed", "\t\tsimple"} <= set(rest)
         assert "\t\trsa-sha1" not in rest
+
+    def test_what_is_not_installed_is_said(self, call, monkeypatch):
+        def version(name):
+            raise PackageNotFoundError(name)
+
+        monkeypatch.setattr(versions, "version", version)
+        assert "\tcryptography (not installed), " in call("-V").stdout
 
     @pytest.mark.parametrize(
         ("arguments", "problem"),
@@ -248,6 +256,7 @@ def test_the_package_is_a_program(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("dkimcore_milter", run_name="__main__")
     assert ended.value.code == 64
+    runpy.run_module("dkimcore_milter.__main__", run_name="imported")
 
 
 def test_test_mode_reads_standard_input(conf):
@@ -368,6 +377,17 @@ class TestFaults:
             f"dkimcore-milter: {text}",
             f"{os.path.basename(sys.argv[0])}: {text}",
         )
+
+    def test_a_reader_who_has_had_enough_is_no_fault(self, monkeypatch, capsys):
+        def fail(_arguments):
+            raise BrokenPipeError
+
+        dropped = []
+        monkeypatch.setattr(command, "parse", fail)
+        monkeypatch.setattr(command, "_drop_output", lambda: dropped.append(True))
+        assert command.main([]) == 141
+        assert capsys.readouterr().err == ""
+        assert dropped
 
     def test_a_bug_shows_its_traceback_where_that_is_wanted(self, monkeypatch, capsys):
         monkeypatch.setattr(command, "parse", lambda _arguments: 1 / 0)
