@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import SettingsError
+from dkimcore.errors import ConfigError, SettingsError
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.resolvers import DeadlineTxtResolver, TxtResolver
 from dkimcore.resolvers.cache import CachingResolver
@@ -22,7 +22,7 @@ from dkimcore_milter.sources import fold_domain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dkimcore.settings.model import Resolving, Settings
+    from dkimcore.settings.model import Resolving, Settings, Source
     from dkimcore.tables import DataSet
     from dkimcore_milter.sources import Sources
 
@@ -104,8 +104,7 @@ class TracingResolver:
 
 def _resolver(resolving: Resolving, sources: Sources) -> TxtResolver:
     if resolving.test_public_keys is not None:
-        text = resolving.test_public_keys.text
-        return StaticResolver.from_file(os.path.abspath(sources.path(text)))
+        return _from_file(resolving.test_public_keys, sources)
     records = sources.data_set(resolving.test_dns_data, fold=fold_domain)
     if records is not None:
         return DataSetResolver(records)
@@ -120,6 +119,17 @@ def _resolver(resolving: Resolving, sources: Sources) -> TxtResolver:
             tcp=resolving.tcp,
         )
     )
+
+
+def _from_file(source: Source, sources: Sources) -> StaticResolver:
+    path = os.path.abspath(sources.path(source.text))
+    try:
+        return StaticResolver.from_file(path)
+    except ConfigError as exc:
+        if exc.line is not None:
+            raise
+        problem = f"TestPublicKeys: {path} {exc.problem}"
+    raise ConfigError(problem, file=source.file, line=source.line)
 
 
 def _name_server(text: str, sources: Sources) -> str | tuple[str, int]:

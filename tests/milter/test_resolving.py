@@ -37,8 +37,12 @@ def test_key_records_come_from_a_file_instead_of_the_dns(site):
 
 
 def test_a_file_of_key_records_that_is_not_there_is_refused(site):
-    with pytest.raises(ConfigError, match="gone"):
+    with pytest.raises(ConfigError, match=r"opendkim\.conf:1: TestPublicKeys: .*/gone cannot be"):
         site.engine("TestPublicKeys gone")
+    path = site.write("records", "a.example x\n(\n")
+    with pytest.raises(ConfigError) as caught:
+        site.engine("TestPublicKeys records")
+    assert (caught.value.file, caught.value.line) == (str(path), 2)
 
 
 def test_records_come_from_a_data_set(site):

@@ -27,7 +27,7 @@ from typing import NoReturn
 
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyNotFound, KeyUnavailable, KeyUnusable
 
-__all__ = ["MAX_FILE_OCTETS", "read_private_file"]
+__all__ = ["MAX_FILE_OCTETS", "private_file_danger", "read_private_file"]
 
 MAX_FILE_OCTETS = 65_536  # the PEM of a 16 384-bit RSA key takes 13 000
 _FIRST_PERSON = 1000  # UID_MIN of login.defs in Debian, Fedora and SUSE
@@ -60,7 +60,7 @@ def read_private_file(path: str, *, uri: str, check_permissions: bool = True) ->
             raise KeyUnusable(f"{real} is not a regular file", uri=uri)
         if status.st_size > MAX_FILE_OCTETS:
             raise KeyUnusable(f"{real} has more than {MAX_FILE_OCTETS} octets", uri=uri)
-        problem = _danger(real, status) if check_permissions else None
+        problem = _danger(real, status, os.geteuid()) if check_permissions else None
         if problem:
             raise KeyDenied(problem, uri=uri)
         with open(descriptor, "rb", closefd=False) as file:
@@ -69,6 +69,20 @@ def read_private_file(path: str, *, uri: str, check_permissions: bool = True) ->
         _explain(exc, real, uri)
     finally:
         os.close(descriptor)
+
+
+def private_file_danger(path: str, *, uid: int) -> str | None:
+    """Say who else could read or replace a file, or None.
+
+    Args:
+        path: Its path; "~" stands for the home directory.
+        uid: The user that is to read it.
+
+    Raises:
+        OSError: A component of the path cannot be looked at.
+    """
+    real = os.path.realpath(os.path.expanduser(path))
+    return _danger(real, os.stat(real), uid)
 
 
 def _explain(exc: OSError, real: str, uri: str) -> NoReturn:
@@ -109,19 +123,18 @@ def _components(real: str) -> list[str]:
     return parts[::-1]
 
 
-def _danger(real: str, status: os.stat_result) -> str | None:
+def _danger(real: str, status: os.stat_result, us: int) -> str | None:
     """Say who else could read or replace an opened file, or None."""
     *directories, file = _components(real)
     for directory in directories:
         found = os.stat(directory)
-        problem = _directory_danger(directory, found)
+        problem = _directory_danger(directory, found, us)
         if problem or not found.st_mode & 0o011:
             return problem
-    return _owner_danger(file, status) or _file_danger(file, status)
+    return _owner_danger(file, status, us) or _file_danger(file, status, us)
 
 
-def _owner_danger(path: str, status: os.stat_result) -> str | None:
-    us = os.geteuid()
+def _owner_danger(path: str, status: os.stat_result, us: int) -> str | None:
     if us == 0 or status.st_uid in (0, us):
         return None
     return (
@@ -130,8 +143,8 @@ def _owner_danger(path: str, status: os.stat_result) -> str | None:
     )
 
 
-def _directory_danger(path: str, status: os.stat_result) -> str | None:
-    problem = _owner_danger(path, status)
+def _directory_danger(path: str, status: os.stat_result, us: int) -> str | None:
+    problem = _owner_danger(path, status, us)
     if problem or status.st_mode & stat.S_ISVTX:
         return problem
     if status.st_mode & stat.S_IWOTH:
@@ -139,7 +152,7 @@ def _directory_danger(path: str, status: os.stat_result) -> str | None:
             f"{_described(path, status)} lets every user replace the key; run: "
             f"chmod o-w {shlex.quote(path)}"
         )
-    person = _person_in_group(status) if status.st_mode & stat.S_IWGRP else None
+    person = _person_in_group(status, us) if status.st_mode & stat.S_IWGRP else None
     if person:
         return (
             f"{_described(path, status)} lets the group {_group_name(status.st_gid)}, of which "
@@ -148,7 +161,7 @@ def _directory_danger(path: str, status: os.stat_result) -> str | None:
     return None
 
 
-def _file_danger(path: str, status: os.stat_result) -> str | None:
+def _file_danger(path: str, status: os.stat_result, us: int) -> str | None:
     mode = status.st_mode
     if mode & (stat.S_IROTH | stat.S_IWOTH):
         return (
@@ -160,7 +173,7 @@ def _file_danger(path: str, status: os.stat_result) -> str | None:
             f"{_described(path, status)} can be written by its group; run: "
             f"chmod g-w {shlex.quote(path)}"
         )
-    person = _person_in_group(status) if mode & stat.S_IRGRP else None
+    person = _person_in_group(status, us) if mode & stat.S_IRGRP else None
     if person:
         return (
             f"{_described(path, status)} can be read by the group "
@@ -170,9 +183,9 @@ def _file_danger(path: str, status: os.stat_result) -> str | None:
     return None
 
 
-def _person_in_group(status: os.stat_result) -> str | None:
+def _person_in_group(status: os.stat_result, us: int) -> str | None:
     """Name a member who is neither the owner, nor us, nor a system account."""
-    allowed = {status.st_uid, os.geteuid()}
+    allowed = {status.st_uid, us}
     try:
         names = set(grp.getgrgid(status.st_gid).gr_mem)
     except KeyError:  # a number without a name, as in containers

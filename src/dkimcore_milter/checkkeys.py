@@ -1,0 +1,190 @@
+"""Opens every private key of a site and says what is wrong with it, for ``-n``.
+
+Keys are opened by whoever runs the check, usually root; what the user of UserID may do with
+their files is judged by modes.  Whether the key records are published is `dkimcore testkey`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import DkimError, SettingsError, TableError
+from dkimcore.keys import KeyContext
+from dkimcore.keys.permissions import private_file_danger
+from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.store import KeyStore
+from dkimcore.keys.uri import KeyUri
+from dkimcore.protocol.algorithm import KeyType
+from dkimcore.signer import Signer
+from dkimcore.signers import open_row
+from dkimcore_milter.access import READ
+
+if TYPE_CHECKING:
+    from dkimcore.keys import SigningKey
+    from dkimcore.settings.model import Settings
+    from dkimcore.tables import KeyRow, KeyTable
+    from dkimcore_milter.access import Visitor
+    from dkimcore_milter.findings import Findings
+    from dkimcore_milter.singlekey import SingleKeyRules
+
+__all__ = ["KeyCheck"]
+
+# Each takes 50 ms and more; the others are tested by signing with them, in 2 ms.
+_FULL_CHECKS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """A key to look at: what to call it, its URI, where that stands, and its row."""
+
+    what: str
+    uri: str
+    place: tuple[str | None, int | None]
+    row: KeyRow | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the row holds the key itself."""
+        return self.row is not None and self.row.inline_key is not None
+
+
+class KeyCheck:
+    """Checks keys.
+
+    Args:
+        settings: The settings.
+        visitor: The user that the filter will run as.
+        findings: Takes what is found.
+    """
+
+    def __init__(self, settings: Settings, visitor: Visitor, findings: Findings) -> None:
+        self._signing = settings.signing
+        self._minimum = settings.verifying.minimum_key_bits
+        self._root = settings.process.root_directory
+        self._algorithm_place = settings.origin("SignatureAlgorithm")
+        self._visitor = visitor
+        self._findings = findings
+        self._uris: dict[str, str] = {}
+        secret = secret_from(check_permissions=self._signing.require_safe_keys)
+        self._store = KeyStore(context=KeyContext(secret=secret, check_permissions=False))
+
+    def table(self, table: KeyTable) -> None:
+        """Check the keys of a key table, but those whose path depends on the author."""
+        for row in table.rows():
+            uri = row.key_uri
+            if row.per_domain and "%" in uri:
+                if row.domain is None:
+                    continue
+                uri = row.uri_for(row.domain)
+            what = f"the key {row.name!r}"
+            self._check(_Candidate(what=what, uri=uri, place=(row.file, row.line), row=row))
+
+    def single(self, rules: SingleKeyRules) -> None:
+        """Check the one key."""
+        source = self._signing.key_file
+        place = (None, None) if source is None else (source.file, source.line)
+        self._check(_Candidate(what="KeyFile", uri=rules.key_uri, place=place))
+
+    def close(self) -> None:
+        """Close the keys."""
+        self._findings.attempt(self._store.close)
+
+    def _check(self, candidate: _Candidate) -> None:
+        key = self._open(candidate)
+        if isinstance(key, TableError):
+            self._findings.error(key.problem, candidate.place)
+            return
+        if isinstance(key, DkimError):
+            problem = getattr(key, "problem", str(key))
+            self._findings.error(f"{candidate.what}: {problem}", candidate.place)
+            return
+        self._judge(candidate, key)
+        if not candidate.is_inline:
+            self._permissions(candidate)
+
+    def _open(self, candidate: _Candidate) -> SigningKey | DkimError:
+        row = candidate.row
+        try:
+            if row is None:
+                return self._store.get(self._openable(candidate))
+            uri = candidate.uri if candidate.is_inline else self._openable(candidate)
+            return open_row(row, uri, self._store)
+        except DkimError as exc:
+            return exc
+
+    def _openable(self, candidate: _Candidate) -> str:
+        """Return the URI by which a key is opened here; always the same for one key."""
+        known = self._uris.get(candidate.uri)
+        if known is not None:
+            return known
+        uri = KeyUri.parse(candidate.uri)
+        if uri.scheme == "file":
+            options = dict(uri.options)
+            if len(self._uris) < _FULL_CHECKS:
+                options.setdefault("check", "full")
+            path = self._path(candidate, uri)
+            uri = replace(uri, path=path, options=MappingProxyType(options))
+        return self._uris.setdefault(candidate.uri, str(uri))
+
+    def _path(self, candidate: _Candidate, uri: KeyUri) -> str:
+        """Return a key's path; those of tables are opened below ChangeRootDirectory."""
+        path = os.path.expanduser(uri.path)
+        if self._root is None or candidate.row is None:
+            return path
+        return os.path.join(self._root, os.path.abspath(path).lstrip("/"))
+
+    def _judge(self, candidate: _Candidate, key: SigningKey) -> None:
+        public_key, algorithm = key.public_key, key.algorithm
+        wanted, row = self._signing.algorithm, candidate.row
+        if wanted is not None and wanted is not algorithm:
+            self._findings.warning(
+                f"SignatureAlgorithm says {wanted}, but {candidate.what} makes {algorithm}, "
+                "which is what it signs with; take the option out",
+                self._algorithm_place,
+            )
+        if public_key.key_type is KeyType.RSA and public_key.bits < self._minimum:
+            self._findings.error(
+                f"{candidate.what}: private key too small ({public_key.bits} bits, need at "
+                f"least {self._minimum}); make a longer one under a new selector",
+                candidate.place,
+            )
+        elif public_key.key_type is KeyType.RSA and public_key.bits < 2048:
+            self._findings.warning(
+                f"{candidate.what} has {public_key.bits} bits; RFC 8301 section 3.2 wants 2048: "
+                "make a new key under a new selector",
+                candidate.place,
+            )
+        if row is not None and row.domain is not None:
+            try:
+                Signer(domain=row.domain, selector=row.selector, key=key)
+            except SettingsError as exc:
+                self._findings.error(f"{candidate.what}: {exc.problem}", candidate.place)
+
+    def _permissions(self, candidate: _Candidate) -> None:
+        uri = KeyUri.parse(candidate.uri)
+        if uri.scheme != "file":
+            return
+        path = self._path(candidate, uri)
+        problem = self._visitor.problem(path, READ)
+        if problem is not None and candidate.row is not None:
+            self._findings.error(f"{candidate.what}: {problem}", candidate.place)
+        elif problem is not None:
+            self._findings.warning(
+                f"{candidate.what} can be read at the start but not at a reload: {problem}",
+                candidate.place,
+            )
+        if uri.options.get("permissions") == "ignore":
+            return
+        # The one key is opened by the user that starts the filter.
+        uid = os.geteuid() if candidate.row is None else self._visitor.uid
+        danger = self._findings.attempt(lambda: private_file_danger(path, uid=uid), candidate.place)
+        if danger is not None and self._signing.require_safe_keys:
+            self._findings.error(f"{candidate.what}: {danger}", candidate.place)
+        elif danger is not None:
+            self._findings.warning(
+                f"{candidate.what} is used because of RequireSafeKeys no: {danger}",
+                candidate.place,
+            )
