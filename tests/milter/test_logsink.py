@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import syslog as syslog_codes
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from dataclasses import replace
 import pytest
 
 from dkimcore.settings.model import LogFormat, Logging, Settings
+from dkimcore.settings.words import FACILITIES
 from dkimcore_milter import outlets
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.logsink import MAX_JSON_OCTETS, MAX_TEXT_OCTETS, escaped, make_log
@@ -107,6 +109,13 @@ class TestSyslog:
             line = listening.recv(10_000).decode()
         assert line.startswith(f"<{19 * 8 + 5}>")
         assert line.endswith(f" opendkim[{os.getpid()}]: terminating")
+
+    @pytest.mark.parametrize("facility", sorted(set(FACILITIES.values()) - {"ftp"}))
+    def test_each_facility_has_the_code_of_syslog_3(self, tmp_path, facility):
+        with daemon(tmp_path / "log") as listening:
+            syslog(tmp_path / "log", facility=facility)(NOTICE)
+            code = getattr(syslog_codes, f"LOG_{facility.upper()}")
+            assert listening.recv(100).startswith(f"<{code | syslog_codes.LOG_NOTICE}>".encode())
 
     def test_what_a_stranger_sent_stays_on_its_line(self, tmp_path):
         with daemon(tmp_path / "log") as listening:
