@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dkimcore.protocol.result import SignatureResult, VerifyResults
+    from dkimcore.protocol.signature import Signature
     from dkimcore_milter.transaction import Transaction
     from dkimcore_milter.wording import Wording
 
@@ -50,7 +51,7 @@ def log_results(
     else:
         if best.cause is Cause.SIGNATURE and best.signature is not None:
             # Log watchers count these.
-            text = f"{_names(best)} SSL error: the signature does not fit"
+            text = f"{_names(best.signature)} SSL error: the signature does not fit"
             say(Level.INFO, text, event="crypto-error", **_fields(best))
         level, text, event = failure_line(best, told[best.position])
         say(level, text, event=event, **_fields(best))
@@ -64,16 +65,13 @@ def _say_why(transaction: Transaction, result: SignatureResult, worded: Wording)
     phrase = worded.reason if result.cause is None else result.cause.phrase
     text = f"signature {result.position + 1} not accepted: {phrase}"
     if result.signature is not None:
-        text += f" ({_names(result)})"
+        text += f" ({_names(result.signature)})"
     if result.detail:
         text += f": {result.detail}"
     transaction.say(Level.INFO, text, event="signature-failed", **_fields(result))
 
 
-def _names(result: SignatureResult) -> str:
-    signature = result.signature
-    if signature is None:
-        return ""
+def _names(signature: Signature) -> str:
     return f"s={signature.selector} d={signature.domain} a={signature.algorithm}"
 
 

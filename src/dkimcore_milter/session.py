@@ -149,15 +149,9 @@ class Session:
 
     def body(self, chunk: bytes) -> Reply:
         """Take the next octets of the body; SKIP as soon as nothing wants more."""
-        if self._work is None:
-            reply = self.end_of_header()
-            if reply is not CONTINUE:
-                return reply
-        if self._is_left_alone:
-            return ACCEPT
-        if self._reply is not None:
-            return self._reply
-        assert self._work is not None  # noqa: S101 - for the type checker; _start set it
+        reply = self.end_of_header() if self._reply is None else self._reply
+        if self._work is None or reply is not CONTINUE:
+            return reply
         if not self._work.wants_body:
             return SKIP
         self._work.feed(chunk)

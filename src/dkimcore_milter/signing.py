@@ -129,7 +129,7 @@ def start_signing(
         try:
             one = replace(choice, planned=(planned,))
             signers += transaction.engine.signers(one, profile)
-        except (ConfigError, KeyBackendError, MessageError) as exc:
+        except (ConfigError, KeyBackendError) as exc:
             return _key_error(transaction, planned, exc)
     identity, removed = _identity(transaction, header)
     if identity is not None:
@@ -164,21 +164,21 @@ def unsignable(transaction: Transaction, why: str) -> Settled:
     return Settled(conclude(action, text="DKIM signing error"), at_once=False)
 
 
-def _key_error(transaction: Transaction, planned: Planned, error: Exception) -> Settled:
+def _key_error(
+    transaction: Transaction, planned: Planned, error: ConfigError | KeyBackendError
+) -> Settled:
     """Settle a message for which a key cannot be had."""
     name = _key_name(planned)
     names = {"domain": str(planned.domain), "selector": str(planned.selector), "key": name}
     if isinstance(error, KeyTooSmall):
         return unsignable(transaction, error.problem)
-    if isinstance(error, MessageError):
-        return unsignable(transaction, str(error))
     if isinstance(error, KeyBackendError):
         path = error.uri.removeprefix("file:")
         text = f"can't load key from {path}: {error.problem}"
         if isinstance(error, KeyDenied):
             text = f"{name}: key data is not secure: {error.problem}"
         transaction.say(Level.ERR, text, event="key-error", **names)
-    elif isinstance(error, ConfigError):
+    else:
         transaction.say(Level.ERR, _with_place(error), event="table-error", **names)
     transaction.say(Level.ERR, f"error loading key '{name}'", event="key-not-loaded", **names)
     if isinstance(error, KeyUnusable):

@@ -3,8 +3,8 @@
 import dkimcore
 from dkimcore.settings.model import Action, Source
 from dkimcore_milter.action import DeleteField, Reply, Verdict
-from tests.milter.sessions import BODY, NOW, SIMPLE, Mta, compose, site
-from tests.milter.test_signing import RECORDS
+from tests.milter.sessions import BODY, NOW, SIMPLE, Mta, compose, parse, site
+from tests.milter.test_signing import RECORDS, FarKey
 from tests.milter.test_verifying import FORGED, mail, tampered
 
 LIST = (b"<list@example.net>",)
@@ -81,3 +81,20 @@ def test_a_message_that_cannot_be_signed_again(tmp_path):
     fields = [*SIMPLE, (b"From", b" eve@example.org")]
     outcome = forwarded(tmp_path, compose(fields, BODY), signing={"resign_all": True})
     assert outcome.reply.code == "550"
+
+
+def test_a_key_service_that_is_down_tempfails(tmp_path, monkeypatch):
+    signing = {"resign_recipients": Source("list@example.net=main")}
+    settings = site(tmp_path, signing=signing)
+    (tmp_path / "KeyTable").write_text("main example.com:s1:far:key\n")
+    mta = Mta(settings)
+    mta.engine._keys.add("far:key", FarKey.ed25519(bytes(32)))
+    monkeypatch.setattr(FarKey, "is_down", True)
+    fields, body = parse(mail())
+    mta.session.envelope_recipient(LIST[0])
+    for one in fields:
+        mta.session.field(*one)
+    mta.session.end_of_header()
+    assert mta.session.may_be_slow
+    mta.session.body(body)
+    assert mta.session.end_of_message().reply.code == "451"
