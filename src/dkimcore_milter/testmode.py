@@ -129,11 +129,9 @@ class _Test:
         """Play one message, print what came of it, and return the exit status."""
         self._name = "(stdin)" if file == STANDARD_INPUT else file
         try:
-            if file == STANDARD_INPUT:
-                octets = sys.stdin.buffer.read()
-            else:
-                with open(file, "rb") as opened:
-                    octets = opened.read()
+            is_input = file == STANDARD_INPUT
+            with open(0 if is_input else file, "rb", closefd=not is_input) as opened:
+                octets = opened.read()
             message = read_message(octets, strict=self._strict)
         except OSError as exc:
             self._complain(f"fopen(): {exc.strerror}")

@@ -15,8 +15,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from dkimcore.errors import ConfigError, KeyUnavailable
+from dkimcore.testing import EphemeralKey
 from dkimcore.version import __version__
 from dkimcore_milter import command, flags, versions
 from dkimcore_milter.failure import StartFailure
@@ -452,6 +459,25 @@ class TestFaults:
             assert "CANARY" not in ran.stdout + ran.stderr, arguments
         ran = run("-n", "-x", "-", stdin=None, input=f"{CANARY} yes\n")
         assert ran.returncode == 78
+
+    @pytest.mark.parametrize("passphrase", ["right-CANARY", "wrong-CANARY"])
+    def test_a_passphrase_is_never_shown(self, conf, tmp_path, passphrase):
+        key = load_pem_private_key(EphemeralKey.rsa(1024).private_pem(), None)
+        kind = BestAvailableEncryption(b"right-CANARY")
+        key_file = tmp_path / "key"
+        key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, kind))
+        key_file.chmod(0o600)
+        message = tmp_path / "m"
+        message.write_text("From: a@example.com\n\nhello\n")
+        lines = ["Domain example.com", "Selector s1", "RequireSafeKeys no", f"KeyFile {key_file}"]
+        path = conf("Mode s", "DkimcoreLogFormat json", *lines)
+        statuses = set()
+        for arguments in (["-n"], ["-t", message, "-vv"], ["-f", "-p", "local:/nonexistent/s"]):
+            environment = {"DKIMCORE_PASSPHRASE": passphrase, "DKIMCORE_TRACEBACK": "1"}
+            ran = run("-x", path, *arguments, env={**os.environ, **environment})
+            assert "CANARY" not in ran.stdout + ran.stderr, arguments
+            statuses.add(ran.returncode)
+        assert 78 in statuses if passphrase.startswith("wrong") else 0 in statuses
 
 
 def test_nothing_is_imported_that_a_mode_does_not_need(conf):
