@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import stat
+import threading
 import time
 from typing import Protocol
 
@@ -48,6 +49,7 @@ class SyslogSocket:
     def __init__(self, address: str) -> None:
         self._address = address
         self._socket: socket.socket | None = None
+        self._connecting = threading.Lock()
         self._stream = False
         self._not_before = 0.0
         self._connect()
@@ -55,7 +57,7 @@ class SyslogSocket:
     def send(self, line: bytes) -> bool:
         """Hand over a line."""
         for _ in range(2):  # the second time over a new connection
-            connected = self._socket or self._connect()
+            connected = self._socket or self._reconnect()
             if connected is None:
                 return False
             try:
@@ -76,6 +78,10 @@ class SyslogSocket:
 
     def __del__(self) -> None:  # workers and reloads leave outlets behind
         self.close()
+
+    def _reconnect(self) -> socket.socket | None:
+        with self._connecting:  # forks happen where no other thread can hold it
+            return self._socket or self._connect()
 
     def _connect(self) -> socket.socket | None:
         if time.monotonic() < self._not_before:
