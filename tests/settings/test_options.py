@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from dkimcore.settings.options import OPTIONS, find_option, nearest_options
 from scripts.options import page
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
 THEIRS = [
     line.split("\t")
     for line in (HERE / "opendkim_options.txt").read_text().splitlines()
@@ -61,7 +63,8 @@ def test_what_is_not_honoured_though_in_use_is_what_the_project_has_put_off():
     }
     assert {name for name in put_off if not name.startswith("LDAP")} == {
         *("FinalPolicyScript", "ScreenPolicyScript", "SetupPolicyScript"),  # Lua
-        *("MTACommand", "ReportAddress", "ReportBccAddress", "SendReports", "SMTPURI"),  # reports
+        *("MTACommand", "ReportAddress", "ReportBccAddress", "SMTPURI"),  # reports
+        *("RequestReports", "SendReports"),
         *("BogusKey", "ResolverConfiguration", "TrustAnchorFile"),  # DNSSEC is the server's
         *("KeepTemporaryFiles", "TemporaryDirectory"),  # there are no such files
         *("QueryCache", "SoftStart", "WeakSyntaxChecks"),  # always so, or nothing to soften
@@ -73,6 +76,19 @@ def test_each_field_is_filled_by_an_option():
     assert filled == set(READERS)
     assert set(READERS) == {
         f"{group}.{field.name}" for group in GROUPS for field in fields(getattr(Settings(), group))
+    }
+
+
+def test_what_is_honoured_is_read_by_the_milter():
+    read = {
+        node.attr
+        for path in (ROOT / "src/dkimcore_milter").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    # SignatureAlgorithm is checked and then each key's type decides, as its row says.
+    assert {field for field in READERS if field.partition(".")[2] not in read} <= {
+        "signing.algorithm"
     }
 
 

@@ -110,7 +110,6 @@ class Signing:
         canonicalization_header: A field that chooses c= [SelectCanonicalizationHeader].
         resign_recipients: Recipients for whom verified mail is signed again [ResignMailTo].
         resign_all: Sign it even if it did not verify [ResignAll].
-        request_reports: Write r=y [RequestReports].
         replace_rules: A file of rules ``PATTERN TAB TEXT`` that change values of fields before
             they are used [ReplaceRules].
         replace_headers: The fields that the rules are for; None means all [ReplaceHeaders].
@@ -145,7 +144,6 @@ class Signing:
     canonicalization_header: str | None = None
     resign_recipients: Source | None = None
     resign_all: bool = False
-    request_reports: bool = False
     replace_rules: Source | None = None
     replace_headers: Source | None = None
 

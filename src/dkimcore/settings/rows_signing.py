@@ -89,10 +89,6 @@ SIGNING = (
         "verified, for an MTA that will rewrite them so.",
     ),
     honoured(
-        *("RequestReports", BOOLEAN, RARE, "no", "signing.request_reports"),
-        "Write r=y, which asks for failure reports (RFC 6651).",
-    ),
-    honoured(
         *("RequireSafeKeys", BOOLEAN, CORE, "yes", "signing.require_safe_keys"),
         "Refuse key files that other users may read or replace; `no` warns only.",
     ),

@@ -106,6 +106,11 @@ WITHOUT_EFFECT = (
     ),
     without_effect(*("ReportAddress", STRING, COMMON), "Who sends failure reports.", _REPORTS),
     without_effect(*("ReportBccAddress", STRING, RARE), "Who gets copies of them.", _REPORTS),
+    without_effect(
+        *("RequestReports", BOOLEAN, RARE),
+        "Write r=y, which asks verifiers for failure reports.",
+        "failure reports (RFC 6651) are not asked for yet",
+    ),
     *_group(
         *(STRING, OBSOLETE, _REPUTATION),
         ReputationCache="Where answers are kept.",
