@@ -342,6 +342,20 @@ def test_opendkim_says_the_same(bench):
     assert theirs.returncode == ours.status
 
 
+@pytest.mark.server("opendkim")
+def test_opendkim_takes_the_same_steps(bench):
+    message = bench.write("m", bench.signed(conf="Canonicalization relaxed/relaxed\n"))
+    ours = bench.run(bench.verifies, "-vv", "-t", message)
+    theirs = subprocess.run(
+        [find_program("opendkim"), "-x", bench.folder / "conf", "-vv", "-t", message],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    steps = theirs.stderr.replace(f"{bench.folder}/", "").splitlines()
+    assert [line for line in ours.err if "SMFIS_" in line] == steps
+
+
 class TestReading:
     def test_fields_are_given_as_a_milter_gets_them(self):
         message = read_message(b"A: b\r\n\tc\nX-Y :\n\nline\n.\r\nlast", strict=False)
