@@ -49,17 +49,20 @@ class Background:
         _, wait_status = os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(wait_status) or os.EX_SOFTWARE
 
-    def ready(self, *, keep_output: bool) -> None:
-        """Let the old process end with status 0, and leave its terminal.
+    def leave_terminal(self, *, keep_output: bool) -> None:
+        """Let go of the terminal; before other processes take it over.
 
         Args:
             keep_output: Whether standard output stays: the log goes there.
         """
-        if self._report is None:
-            return
-        with contextlib.suppress(OSError):
-            os.write(self._report, b"\1")
-        os.close(self._report)
-        self._report = None
-        for descriptor in (0, 2) if keep_output else (0, 1, 2):
-            os.dup2(self._null, descriptor)
+        if self._report is not None:
+            for descriptor in (0, 2) if keep_output else (0, 1, 2):
+                os.dup2(self._null, descriptor)
+
+    def ready(self) -> None:
+        """Let the old process end with status 0."""
+        if self._report is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._report, b"\1")
+            os.close(self._report)
+            self._report = None

@@ -114,9 +114,14 @@ class Launch:
         """Make the log of reloaded settings; None where syslog's socket is out of reach."""
         return None if self._process.root_directory is not None else self._make_log(settings)
 
+    def leave_terminal(self) -> None:
+        """Leave the terminal, if that was asked for."""
+        keeps = self._settings.logging.format is LogFormat.JSON
+        self._background.leave_terminal(keep_output=keeps)
+
     def ready(self) -> None:
-        """Say that mail is served, and leave the terminal."""
-        self._background.ready(keep_output=self._settings.logging.format is LogFormat.JSON)
+        """Say that mail is served."""
+        self._background.ready()
         self.readiness.ready("serving")
 
     def end(self) -> None:

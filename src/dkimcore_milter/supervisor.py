@@ -118,6 +118,7 @@ class _Supervisor:
         try:
             self._say(f"{self._name} starting (args: {' '.join(arguments)})", "starting")
             self._notices(self._settings)
+            self._launch.leave_terminal()
             self._hire_all()
             self._launch.ready()
             status = self._watch(signals)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,9 +15,31 @@ __all__ = ["accepted_sockets", "children", "descriptors", "wait_until_gone"]
 _PIDFD_GETFD = 438  # syscall number on all architectures of Linux since 5.6
 
 
-def children(pid: int) -> list[int]:
-    """Returns the process ids of a process's children."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def children(pid: int, count: int | None = None) -> list[int]:
+    """Returns the process ids of a process's children that live.
+
+    Args:
+        pid: Its process id.
+        count: Wait until there are so many.
+
+    Raises:
+        AssertionError: There are not so many in time.
+    """
+    end = time.monotonic() + 30.0
+    while True:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        found = [int(word) for word in words if _lives(int(word))]
+        if count is None or len(found) == count:
+            return found
+        assert time.monotonic() < end, f"{pid} has {len(found)} children"
+        time.sleep(0.01)  # nothing tells of a new process
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def descriptors(pid: int) -> set[int]:
