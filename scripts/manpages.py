@@ -61,10 +61,17 @@ EXAMPLES = {
         "dkimcore keygen -d example.com -s s1 -D /etc/dkim",
         "dkimcore keygen -d example.com -s s1 --type ed25519 --raw",
     ),
-    "testkey": ("dkimcore testkey -d example.com -s s1 -k /etc/dkim/s1.private -vvv",),
+    "testkey": (
+        "dkimcore testkey -d example.com -s s1 -k /etc/dkim/s1.private -vvv",
+        "dkimcore testkey -x /etc/opendkim.conf",
+    ),
     "record": (
         "dkimcore record -d example.com -s s1",
         "dkimcore record --key /etc/dkim/s1.private --zone -d example.com -s s1",
+    ),
+    "why": (
+        "dkimcore why --config /etc/opendkim.conf --client 192.0.2.7 message.eml",
+        "dkimcore why -x /etc/opendkim.conf --client 198.51.100.9 --auth-type PLAIN message.eml",
     ),
 }
 

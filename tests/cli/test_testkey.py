@@ -126,3 +126,123 @@ def test_json(run, keys, records):
     assert (good["status"], good["problem"]) == ("ok", None)
     (bad,) = run(*call, f"{keys}/other.private").json
     assert (bad["status"], bad["problem"]) == ("failed", "keys do not match")
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """Writes a configuration with these rows of the key table, and more lines."""
+
+    def write(rows, *, signing_table="*@example.com s1\n", more=""):
+        (tmp_path / "KeyTable").write_text(rows)
+        (tmp_path / "SigningTable").write_text(signing_table)
+        path = tmp_path / "opendkim.conf"
+        path.write_text(
+            f"KeyTable {tmp_path}/KeyTable\nSigningTable refile:{tmp_path}/SigningTable\n{more}"
+        )
+        return path
+
+    return write
+
+
+def test_all_keys_of_a_configuration(run, keys, records, configure, tmp_path):
+    conf = configure(
+        f"rsa example.com:s1:{keys}/s1.private\n"
+        f"ed25519 example.com:s1-ed25519:{keys}/s1-ed25519.private\n"
+    )
+    ran = run("testkey", "-x", conf, "--records", records)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.decode().splitlines() == [
+        f"{tmp_path}/KeyTable:1: rsa: s1._domainkey.example.com: key OK",
+        f"{tmp_path}/KeyTable:2: ed25519: s1-ed25519._domainkey.example.com: key OK",
+    ]
+    assert "2 keys tested, 0 failed" in run("testkey", "-x", conf, "--records", records, "-v").err
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "word"),
+    [
+        ("bad example.com:s1:{keys}/other.private", 65, "keys do not match"),
+        ("bad example.com:s2:{keys}/s1.private", 69, "record not found"),
+        ("bad example.com:s1:{keys}/absent.private", 66, "does not exist"),
+        ("bad example.com:s1", 78, "corrupt"),
+        ("bad example.com:s1:{keys}/s1.private:ed25519-sha256", 78, "rsa-sha256"),
+    ],
+)
+def test_one_key_that_fails_is_a_status_and_a_line(
+    run, keys, records, configure, tmp_path, row, status, word
+):
+    # opendkim-testkey exits with 0 here, so that no script notices.
+    good = f"good example.com:s1:{keys}/s1.private\n"
+    conf = configure(f"{row.format(keys=keys)}\n{good}")
+    ran = run("testkey", "-x", conf, "--records", records)
+    assert ran.status == status
+    first, second = sorted(ran.out.decode().splitlines())
+    assert first.startswith(f"{tmp_path}/KeyTable:1: ")
+    assert word in first
+    assert second == f"{tmp_path}/KeyTable:2: good: s1._domainkey.example.com: key OK"
+
+
+def test_a_short_key_does_not_sign_and_fails(run, keys, records, configure):
+    conf = configure(f"rsa example.com:s1:{keys}/s1.private\n", more="MinimumKeyBits 4096\n")
+    ran = run("testkey", "-x", conf, "--records", records)
+    assert ran.status == 78
+    assert b"too small" in ran.out
+
+
+def test_a_row_for_any_domain_is_tested_for_those_that_are_listed(run, keys, records, configure):
+    rows = f"any %:s1:{keys}/s1.private\n"
+    conf = configure(rows, signing_table="*@example.com any\nada@example.com any\n* any\n")
+    ran = run("testkey", "-x", conf, "--records", records)
+    assert (ran.status, ran.out.count(b"\n")) == (0, 1)
+    assert b"s1._domainkey.example.com: key OK" in ran.out
+    conf = configure(rows, signing_table="* any\n")
+    ran = run("testkey", "-x", conf, "--records", records)
+    assert (ran.status, ran.out.count(b"not tested")) == (0, 1)
+    (value,) = run("testkey", "-x", conf, "--records", records, "--json").json
+    assert (value["status"], value["key_name"]) == ("skipped", "any")
+
+
+def test_a_single_key_is_tested_for_each_domain(run, keys, records, tmp_path):
+    conf = tmp_path / "opendkim.conf"
+    conf.write_text(f"Domain example.com, example.org\nSelector s1\nKeyFile {keys}/s1.private\n")
+    ran = run("testkey", "-x", conf, "--records", records)
+    assert ran.status == 69
+    assert ran.out.decode().splitlines() == [
+        f"{conf}:3: KeyFile: s1._domainkey.example.com: key OK",
+        f"{conf}:3: KeyFile: s1._domainkey.example.org: "
+        "'s1._domainkey.example.org' record not found",
+    ]
+
+
+def test_the_configuration_says_whom_to_ask(run, keys, records, configure, tmp_path):
+    published = tmp_path / "published"
+    record = read_records(records)["s1._domainkey.example.com."][0]
+    published.write_bytes(b"s1._domainkey.example.com " + record + b"\n")
+    rows = f"rsa example.com:s1:{keys}/s1.private\n"
+    conf = configure(rows, more=f"TestPublicKeys {published}\n")
+    assert run("testkey", "-x", conf).status == 0
+    conf = configure(rows, more="Nameservers 127.0.0.1:9\nDNSTimeout 1\n")
+    assert run("testkey", "-x", conf).status in (75, 78)  # a port may be refused as a setting
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("Mode v\n", 78), ("NoSuchOption yes\n", 78), (None, 78)],
+)
+def test_a_configuration_without_keys_is_an_error(run, tmp_path, text, status):
+    conf = tmp_path / "opendkim.conf"
+    if text is not None:
+        conf.write_text(text)
+    ran = run("testkey", "-x", conf)
+    assert (ran.status, ran.out) == (status, b"")
+    assert "opendkim.conf" in ran.err
+
+
+def test_all_keys_in_json(run, keys, records, configure):
+    conf = configure(
+        f"rsa example.com:s1:{keys}/s1.private\nbad example.com:s1:{keys}/other.private\n"
+    )
+    first, second = run("testkey", "-x", conf, "--records", records, "--json").json
+    assert (first["status"], first["name"]) == ("ok", "s1._domainkey.example.com")
+    assert (second["status"], second["problem"]) == ("failed", "keys do not match")
+    assert second["place"].endswith("KeyTable:2")

@@ -6,14 +6,15 @@ truth about every key.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from dkimcore.blocking import sign, verify
 from dkimcore.cli.describe import finding_json
-from dkimcore.cli.exits import Exit
+from dkimcore.cli.exits import Exit, exit_of, worst
+from dkimcore.cli.fitness import Fitness, fully_checked, judge_key
 from dkimcore.cli.options import (
     HELP,
     domain,
@@ -24,36 +25,39 @@ from dkimcore.cli.options import (
     resolver_options,
     selector,
 )
-from dkimcore.cli.output import print_json, say, warn
-from dkimcore.diagnosis.record import judge_answer
+from dkimcore.cli.output import print_json, printable, progress, say, warn
 from dkimcore.keys.store import KeyStore
-from dkimcore.keys.uri import KeyUri
-from dkimcore.protocol.keyrecord import TxtStatus
-from dkimcore.protocol.result import Cause
-from dkimcore.resolvers.static import StaticResolver
+from dkimcore.protocol.keyrecord import TxtAnswer
 from dkimcore.signer import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from dkimcore.diagnosis.finding import Finding
-    from dkimcore.protocol.keyrecord import TxtAnswer
+    from dkimcore.cli.keytable import ConfiguredKey
     from dkimcore.protocol.names import DomainName, Selector
+    from dkimcore.resolvers import TxtResolver
 
 __all__ = ["command"]
 
 _NAME = "dkimcore testkey"
-_PROBE = b"From: testkey@%s\r\nSubject: key test\r\n\r\nDo they fit each other?\r\n"
+_NOBODY = "not tested: it signs for any domain, and none is listed with it; use -d, -s and -k"
 
 
 @click.command("testkey", context_settings=HELP)
-@click.option("-d", "--domain", type=domain, required=True, help="The signing domain.")
-@click.option("-s", "--selector", type=selector, required=True, help="The selector.")
+@click.option("-d", "--domain", type=domain, help="The signing domain.")
+@click.option("-s", "--selector", type=selector, help="The selector.")
 @click.option(
     "-k",
     "--key",
     metavar="KEYURI",
     help="The private key.  Without it only the key record is checked.",
+)
+@click.option(
+    "-x",
+    "--config",
+    metavar="FILE",
+    help="Test all keys of this opendkim.conf or .toml file instead: those of its KeyTable, or "
+    "its KeyFile.",
 )
 @click.option("-v", "--verbose", count=True, help="Say more; -vvv says 'key OK' too.")
 @passphrase_option
@@ -61,103 +65,119 @@ _PROBE = b"From: testkey@%s\r\nSubject: key test\r\n\r\nDo they fit each other?\
 @json_option
 def command(
     *,
-    domain: DomainName,
-    selector: Selector,
+    domain: DomainName | None,
+    selector: Selector | None,
     key: str | None,
+    config: str | None,
     verbose: int,
     passphrase_file: str | None,
     name_servers: tuple[tuple[str, int], ...],
     records: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Check that a private key fits the key record in the DNS.
+    """Check that private keys fit their key records in the DNS.
 
     The private key is checked in full, with the permissions of its file; then a message is
     signed with it and verified with the published record.
 
+    With -x every key of a configuration is tested so, and one line is printed for each.  The
+    configuration also says which name servers to ask, unless --nameserver or --records do.
+
     Exits with 0 if all is well, 65 if the two do not fit each other, 69 if the record is
     absent or cannot be used, 75 if the DNS did not answer, 66, 77 or 78 for the private key.
-    Whole key tables are checked by dkimcore-milter.
+    With -x that is the status of the first key that fails.
     """
+    if config is not None:
+        if (domain, selector, key, passphrase_file) != (None, None, None, None):
+            raise click.UsageError("-x tests all keys of a configuration: take the others out")
+        asked = make_resolver(name_servers, records) if name_servers or records else None
+        return _test_all(config, asked, verbose=verbose, as_json=as_json)
+    if domain is None or selector is None:
+        raise click.UsageError("give -d and -s, or -x for all keys of a configuration")
     signer = None
     with KeyStore(context=key_context(passphrase_file)) as keys:
         if key is not None:
-            loaded = keys.get(_fully_checked(key))
+            loaded = keys.get(fully_checked(key))
             if verbose:
                 warn(f"key loaded from {key}", name=_NAME)
             signer = Signer(domain=domain, selector=selector, key=loaded)
-        name = f"{selector.ascii}._domainkey.{domain.ascii}"
+        name = _record_name(domain, selector)
         if verbose > 1:
             warn(f"checking key '{name}'", name=_NAME)
         answer = make_resolver(name_servers, records).lookup_txt(name + ".")
-        status, problem, findings = _test(answer, name, signer)
+        fitness = judge_key(answer, name, signer)
     if as_json:
-        print_json(
-            {
-                "status": "ok" if status is Exit.OK else "failed",
-                "name": name,
-                "key": key,
-                "problem": problem or None,
-                "dnssec": answer.authentic,
-                "findings": [finding_json(finding) for finding in findings],
-            }
-        )
+        print_json(_as_json(name, key, answer, fitness))
     else:
-        _report(answer, status, problem, findings, verbose=verbose)
-    return status
+        _report(answer, fitness, verbose=verbose)
+    return fitness.status
 
 
-def _fully_checked(text: str) -> str:
-    """Ask the backend for files to validate the numbers of an RSA key too."""
-    uri = KeyUri.parse(text)
-    if uri.scheme != "file" or "check" in uri.options:
-        return text
-    return f"{uri}{'&' if uri.options else '?'}check=full"
+def _record_name(domain: DomainName, selector: Selector) -> str:
+    return f"{selector.ascii}._domainkey.{domain.ascii}"
 
 
-def _test(
-    answer: TxtAnswer, name: str, signer: Signer | None
-) -> tuple[Exit, str, Sequence[Finding]]:
-    judgements, findings = judge_answer(answer)
-    for judgement in judgements:
-        findings += judgement.findings
-    if answer.status is TxtStatus.FAILED:
-        return Exit.TEMPORARY, f"'{name}' {answer.detail or 'query failed'}", ()
-    if not answer.records:
-        return Exit.UNAVAILABLE, f"'{name}' record not found", ()
-    if signer is not None:
-        return *_sign_and_verify(answer, name, signer), findings
-    if any(judgement.usable for judgement in judgements):
-        return Exit.OK, "", findings
-    return Exit.UNAVAILABLE, f"'{name}' cannot be used", findings
+def _as_json(
+    name: str | None, key: str | None, answer: TxtAnswer | None, fitness: Fitness
+) -> dict[str, object]:
+    return {
+        "status": "ok" if fitness.status is Exit.OK else "failed",
+        "name": name,
+        "key": key,
+        "problem": fitness.problem or None,
+        "dnssec": False if answer is None else answer.authentic,
+        "findings": [finding_json(finding) for finding in fitness.findings],
+    }
 
 
-def _sign_and_verify(answer: TxtAnswer, name: str, signer: Signer) -> tuple[Exit, str]:
-    message = _PROBE % signer.domain.ascii.encode("ascii")
-    (field,) = sign(message, [signer], now=0)
-    resolver = StaticResolver({name: answer})
-    (result,) = verify(field.raw + b"\r\n" + message, resolver=resolver, now=0)
-    if result.passed:
-        return Exit.OK, ""
-    if result.cause in (Cause.SIGNATURE, Cause.INAPPROPRIATE_KEY_ALGORITHM):
-        return Exit.DATA, "keys do not match"
-    reason = "" if result.cause is None else result.cause.phrase
-    return Exit.UNAVAILABLE, f"'{name}' {reason}: {result.detail}"
-
-
-def _report(
-    answer: TxtAnswer,
-    status: Exit,
-    problem: str,
-    findings: Sequence[Finding],
-    *,
-    verbose: int,
-) -> None:
-    if problem:
-        warn(problem, name=_NAME)
+def _report(answer: TxtAnswer, fitness: Fitness, *, verbose: int) -> None:
+    if fitness.problem:
+        warn(fitness.problem, name=_NAME)
     if verbose and answer.records:
         warn("key secure" if answer.authentic else "key not secure", name=_NAME)
-    for finding in findings:
-        warn(f"{finding.text} {finding.cure}".strip(), name=_NAME)
-    if status is Exit.OK and (verbose > 2 or sys.stdout.isatty()):
+    _say_findings(fitness)
+    if fitness.status is Exit.OK and (verbose > 2 or sys.stdout.isatty()):
         say(f"{_NAME}: key OK")
+
+
+def _say_findings(fitness: Fitness, prefix: str = "") -> None:
+    for finding in fitness.findings:
+        warn(f"{prefix}{finding.text} {finding.cure}".strip(), name=_NAME)
+
+
+def _test_all(config: str, asked: TxtResolver | None, *, verbose: int, as_json: bool) -> Exit:
+    """Test every key of a configuration, as opendkim-testkey does without -d, -s and -k."""
+    from dkimcore.cli.keytable import ConfiguredKeys
+    from dkimcore.settings.load import load_settings
+
+    with contextlib.closing(ConfiguredKeys(load_settings(config))) as keys:
+        resolver = keys.resolver() if asked is None else asked
+        work = progress(keys, label="testing keys", total=len(keys))
+        statuses = [_test_one(key, resolver, as_json=as_json) for key in work]
+    if verbose:
+        failed = sum(status is not Exit.OK for status in statuses)
+        warn(f"{len(statuses)} keys tested, {failed} failed", name=_NAME)
+    return worst(statuses)
+
+
+def _test_one(key: ConfiguredKey, resolver: TxtResolver, *, as_json: bool) -> Exit:
+    answer, name = None, None
+    if key.signer is not None:
+        name = _record_name(key.signer.domain, key.signer.selector)
+        answer = resolver.lookup_txt(name + ".")
+        fitness = judge_key(answer, name, key.signer)
+    elif key.error is not None:
+        problem = getattr(key.error, "problem", str(key.error))
+        fitness = Fitness(status=exit_of(key.error), problem=problem)
+    else:
+        fitness = Fitness(status=Exit.OK, problem=_NOBODY)
+    if as_json:
+        where: Mapping[str, object] = {"key_name": key.name or None, "place": key.place}
+        if fitness.problem == _NOBODY:
+            where = {**where, "status": "skipped"}
+        print_json({**_as_json(name, key.uri or None, answer, fitness), **where})
+        return fitness.status
+    words = [key.place, key.name, name, fitness.problem or "key OK"]
+    say(printable(": ".join(filter(None, words))))
+    _say_findings(fitness, f"{key.name}: ")
+    return fitness.status
