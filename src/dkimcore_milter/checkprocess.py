@@ -112,7 +112,8 @@ def _pid_file(settings: Settings, findings: Findings) -> None:
     path = _rooted(settings, path)
     directory = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path):
-        findings.error(f"PidFile {path} is a directory; name a file in it", place)
+        # The filter starts without it, as with OpenDKIM; widespread guides name a directory.
+        findings.warning(f"PidFile {path} is a directory; name a file in it", place)
     elif not os.path.isdir(directory):
         findings.warning(
             f"PidFile {path}: {directory} is no directory; make it, or let what starts the filter "

@@ -247,7 +247,7 @@ def test_a_umask_by_which_postfix_cannot_connect_or_everybody_can(site):
 def test_directories_and_the_pid_file(site):
     conf = f"Mode v\nPidFile {site.folder}\nDiagnosticDirectory {site.folder}/none"
     findings = found(site, conf)
-    only(findings, f":2: error: PidFile {site.folder} is a directory; name a file in it")
+    only(findings, f":2: warning: PidFile {site.folder} is a directory; name a file in it")
     only(findings, ":3: error: DiagnosticDirectory: ", "none: No such file")
     only(
         found(site, f"Mode v\nPidFile {site.folder}/none/pid"),
