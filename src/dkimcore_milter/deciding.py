@@ -17,7 +17,7 @@ from dkimcore_milter.logline import Level
 from dkimcore_milter.outcome import Settled
 from dkimcore_milter.resigning import Resigning
 from dkimcore_milter.signing import start_signing, table_error, unsignable
-from dkimcore_milter.verifying import Cleaning, MessageVerifying, forged_fields
+from dkimcore_milter.verifying import Cleaning, MessageVerifying
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +66,11 @@ class _Decision:
         self._transaction = transaction
         self._peer = peer
         self._macros = macros
-        octets = _joined(fields)
-        self._received = Header(octets)
-        rewritten = _joined([(name, self._engine.rewrite(name, value)) for name, value in fields])
-        # What the next host will see, if the MTA changes fields after us (ReplaceRules).
-        self._final = self._received if rewritten == octets else Header(rewritten)
+        self._received = self._final = Header(_joined(fields))
+        rewritten = [(name, self._engine.rewrite(name, value)) for name, value in fields]
+        if any(new[1] is not old[1] for new, old in zip(rewritten, fields, strict=True)):
+            # What the next host will see, if the MTA changes fields after us (ReplaceRules).
+            self._final = Header(_joined(rewritten))
         # A value with a line end in it that is no fold: the MTA and we see different messages.
         self._is_broken = not len(self._final) == len(self._received) == len(fields)
 
@@ -118,7 +118,7 @@ class _Decision:
 
     def _refused(self, wrong: Sequence[str]) -> Settled:
         """Reject a message with wrong counts of fields (RequiredHeaders)."""
-        text = f"message has {', '.join(wrong)} (RFC 5322 section 3.6)"
+        text = f"message {', '.join(wrong)}"
         self._transaction.say(Level.NOTICE, text, event="field-counts")
         return Settled(Conclusion((), Reply(Verdict.REJECT, "550", "5.0.0", text)))
 
@@ -132,8 +132,8 @@ class _Decision:
         return _LEFT_ALONE
 
     def _cleaned(self) -> Work:
-        """Take out forged fields, if there are any."""
-        if not forged_fields(self._transaction, self._received):
+        """Take out forged fields, if there can be any; who we are is known at the end."""
+        if not self._received.positions(b"authentication-results"):
             return _LEFT_ALONE
         return Cleaning(self._transaction, self._received, is_malformed=False)
 
@@ -150,7 +150,7 @@ class _Decision:
         wrong = wrong_counts(self._received)
         if not wrong or not self._settings.verifying.strict_headers:
             return False
-        text = f"bad message format: {', '.join(wrong)} (RFC 5322 section 3.6)"
+        text = f"bad message format: message {', '.join(wrong)}"
         self._transaction.say(Level.NOTICE, text, event="field-counts")
         return True
 

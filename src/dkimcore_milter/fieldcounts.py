@@ -34,13 +34,13 @@ def wrong_counts(header: Header) -> tuple[str, ...]:
         header: The message's header.
 
     Returns:
-        One phrase for each, such as ``no Date field``; nothing if all is well.
+        One phrase for each, in OpenDKIM's words; nothing if all is well.
     """
     wrong = []
     for name in (*_ONCE, *_AT_MOST_ONCE):
         count = len(header.positions(name.lower().encode()))
-        if count > 1:
-            wrong.append(f"{count} {name} fields")
-        elif count == 0 and name in _ONCE:
-            wrong.append(f"no {name} field")
+        if name in _ONCE and count != 1:
+            wrong.append(f"does not have exactly one {name} field")
+        elif count > 1:
+            wrong.append(f"has multiple {name} fields")
     return tuple(wrong)

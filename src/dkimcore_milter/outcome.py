@@ -97,7 +97,7 @@ def conclude(
     if action is Action.ACCEPT:
         return Conclusion(tuple(modifications), ACCEPT)
     if action is Action.QUARANTINE:
-        why = f"dkimcore: {reason or text or 'by the settings'}"
+        why = printable(f"dkimcore: {reason or text or 'by the settings'}")
         return Conclusion((*modifications, Quarantine(why)), ACCEPT)
     if action is Action.DISCARD:
         return Conclusion((), Reply(Verdict.DISCARD))

@@ -15,6 +15,7 @@ from dkimcore_milter.identity import UNKNOWN_HOST, host_name
 from dkimcore_milter.logline import Level
 from dkimcore_milter.outcome import Settled, conclude
 from dkimcore_milter.peer import Peer
+from dkimcore_milter.printable import printable
 from dkimcore_milter.transaction import UNKNOWN_JOB, Transaction
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Session:
         """Ask for the queue id, which Postfix knows late, and for the MTA's name."""
         self._learn_host()
         message.host = self._host
-        message.job_id = self._macros("i") or message.job_id
+        message.job_id = printable(self._macros("i") or message.job_id)
 
     def _start(self, work: Work) -> Reply:
         self._work = work

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["MessageSigning", "start_signing", "table_error", "unsignable"]
 
 _LOCAL = frozenset(("file", "inline"))
+# RFC 5321 section 4.5.3.1.1 allows 64 octets; encoded, i= must fit in a line of 998.
+_LONGEST_LOCAL_PART = 254
 _CANONICALIZATIONS = {name.encode(): name for name in Canonicalization}
 
 
@@ -260,6 +262,8 @@ def _identity(transaction: Transaction, header: Header) -> tuple[Auid | None, tu
         return None, ()
     try:
         mailbox = Mailbox.parse(header[positions[0]].value)
+        if len(mailbox.local_part) > _LONGEST_LOCAL_PART:
+            return None, removed
         return Auid(mailbox.local_part, DomainName.parse(mailbox.domain)), removed
     except (MessageError, SettingsError):
         return None, removed

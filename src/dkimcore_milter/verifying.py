@@ -33,14 +33,16 @@ if TYPE_CHECKING:
     from dkimcore_milter.transaction import Transaction
     from dkimcore_milter.wording import Wording
 
-__all__ = ["Cleaning", "MessageVerifying", "forged_fields"]
+__all__ = ["Cleaning", "MessageVerifying"]
 
 _LONGEST_NAME = 253  # RFC 1035 section 2.3.4
 _MALFORMED = "dkim=permerror (bad message/signature format)"
 
 
-def forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField, ...]:
+def _forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField, ...]:
     """Name the Authentication-Results fields to delete, bottom up.
+
+    To be asked at the end of the message: the MTA may tell its name late.
 
     Args:
         transaction: The message.
@@ -71,14 +73,14 @@ class Cleaning:
         is_malformed: Whether it is to be told that the message is malformed.
     """
 
-    __slots__ = ("_deleted", "_is_malformed", "_transaction")
+    __slots__ = ("_header", "_is_malformed", "_transaction")
 
     wants_body = False
     may_be_slow = False
 
     def __init__(self, transaction: Transaction, header: Header, *, is_malformed: bool) -> None:
         self._transaction = transaction
-        self._deleted = forged_fields(transaction, header)
+        self._header = header
         self._is_malformed = is_malformed
 
     def feed(self, chunk: bytes) -> None:
@@ -89,7 +91,8 @@ class Cleaning:
         added: tuple[InsertField, ...] = ()
         if self._is_malformed:
             added = (_results_field(self._transaction, (), {}, otherwise=_MALFORMED),)
-        return conclude(Action.ACCEPT, (*self._deleted, *added))
+        deleted = _forged_fields(self._transaction, self._header)
+        return conclude(Action.ACCEPT, (*deleted, *added))
 
 
 class MessageVerifying:
@@ -101,7 +104,7 @@ class MessageVerifying:
         author: Its author, for MaximumSignaturesToVerify 0; None if it has none.
     """
 
-    __slots__ = ("_deleted", "_ignored", "_transaction", "_verification", "passed")
+    __slots__ = ("_header", "_ignored", "_transaction", "_verification", "passed")
 
     may_be_slow = False
 
@@ -113,7 +116,7 @@ class MessageVerifying:
         selection = select(transaction, header, author=author)
         self.passed = False
         self._transaction = transaction
-        self._deleted = forged_fields(transaction, header)
+        self._header = header
         self._ignored = selection.ignored
         self._verification = Verification(
             header, now=engine.now(), policy=engine.policy, positions=selection.positions
@@ -149,7 +152,7 @@ class MessageVerifying:
         if everything or verifying.always_add_results:
             added = (_results_field(self._transaction, everything, told),)
         modifications: tuple[Modification, ...] = (
-            *self._deleted,
+            *_forged_fields(self._transaction, self._header),
             *added,
             *software_field(self._transaction),
         )

@@ -102,14 +102,20 @@ WORDING = {
     Cause.KEY_REVOKED: Wording(Status.FAIL, "key revoked", Option.REVOKED),
     Cause.KEY_TOO_SHORT: Wording(Status.POLICY, "signing key too small"),
     Cause.KEY_UNACCEPTABLE: Wording(Status.POLICY, "key unacceptable"),  # ours
-    Cause.INAPPROPRIATE_HASH_ALGORITHM: _UNUSABLE,
+    Cause.INAPPROPRIATE_HASH_ALGORITHM: Wording(Status.FAIL, "signature-key hash mismatch"),
     Cause.INAPPROPRIATE_KEY_ALGORITHM: _UNUSABLE,
-    Cause.INAPPROPRIATE_SERVICE_TYPE: _UNUSABLE,
+    Cause.INAPPROPRIATE_SERVICE_TYPE: Wording(Status.FAIL, "not an e-mail key"),
     Cause.BODY_TOO_SHORT: Wording(
         Status.FAIL, "length tag value exceeds body size", Option.BAD_SIGNATURE
     ),
     Cause.BODY_HASH: _FAILED,
     Cause.SIGNATURE: _FAILED,
+}
+
+# What OpenDKIM calls otherwise, depending on whether it had a key: t=s, and an unknown k=.
+_SPECIAL = {
+    (Cause.DOMAIN_MISMATCH, True): Wording(Status.FAIL, "unauthorized subdomain"),
+    (Cause.INAPPROPRIATE_KEY_ALGORITHM, False): Wording(Status.FAIL, "unknown key type"),
 }
 
 _UNPROTECTED = {
@@ -127,7 +133,8 @@ def wording(result: SignatureResult, verifying: Verifying) -> Wording:
         verifying: Minimum and UnprotectedKey may refuse what passed.
     """
     if result.cause is not None:
-        return WORDING[result.cause]
+        has_record = result.key_record is not None
+        return _SPECIAL.get((result.cause, has_record)) or WORDING[result.cause]
     if verifying.minimum_body is not None and not _is_enough(result, verifying.minimum_body):
         return _TOO_LITTLE
     return PASS if result.authentic else _UNPROTECTED[verifying.unprotected_key]
@@ -159,7 +166,7 @@ def words(result: SignatureResult, told: Wording) -> Words:
     """
     record = result.key_record
     comment = None
-    if told.status is Status.PASS and record is not None and record.public_key is not None:
+    if record is not None and record.public_key is not None:
         comment = f"{record.public_key.bits}-bit key" + ("; secure" if result.authentic else "")
     return Words(status=told.status, reason=told.reason, comment=comment)
 

@@ -220,6 +220,19 @@ def test_the_mtas_name_may_come_late(tmp_path):
     assert nameless.values("Authentication-Results")[0].startswith("unknown-host;")
 
 
+def test_a_forgery_is_found_though_our_name_comes_last(tmp_path):
+    mta = Mta(site(tmp_path, verifying={"exempt_domains": Source("example.org")}), macros={})
+    for fields in ([FORGED, *SIMPLE], [FORGED, *STRANGER], [FORGED]):
+        mta.macros.clear()
+        mta.session.close()
+        mta.session = Session(mta.engine, log=mta.log.append, macros=mta.macros.get)
+        for one in fields:
+            mta.session.field(*one)
+        assert mta.session.end_of_header() == CONTINUE
+        mta.macros["j"] = HOST
+        assert mta.session.end_of_message().modifications[0].index == 1
+
+
 def test_what_a_stranger_sends_stays_in_its_line(tmp_path):
     fields = [(b"From", b" a\x1b]0;x@example.org"), *SIMPLE[1:]]
     for line in Mta(site(tmp_path), peer=INSIDE).send(fields).log:

@@ -217,6 +217,7 @@ def test_a_field_may_choose_the_canonicalization(tmp_path, value, expected):
         (b" x@example.org", None),
         (b" nonsense", None),
         (b" x@localhost", None),
+        (b" " + b"x" * 400 + b"@example.com", None),
     ],
 )
 @pytest.mark.parametrize("remove", [False, True])

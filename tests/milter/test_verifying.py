@@ -97,9 +97,8 @@ def test_eight_bit_mail_is_verified_as_it_is(tmp_path, canonicalization):
 def test_a_changed_body_fails_and_is_accepted(tmp_path):
     outcome = judged(tmp_path, tampered())
     assert outcome.reply == ACCEPT
-    assert 'dkim=fail reason="signature verification failed" header.d=example.com' in " ".join(
-        outcome.results[0].split()
-    )
+    told = 'dkim=fail reason="signature verification failed" (2048-bit key) header.d=example.com'
+    assert told in " ".join(outcome.results[0].split())
     assert outcome.lines("bad-signature") == ["bad signature data"]
     (why,) = outcome.lines("signature-failed")
     assert why.startswith("signature 1 not accepted: body hash did not verify (s=s1 d=example.com")
@@ -646,7 +645,7 @@ def test_strict_headers_are_not_judged(tmp_path, signed):
     assert outcome.results == [f"{HOST}; dkim=permerror (bad message/signature format)"]
     assert outcome.values("DKIM-Signature") == []
     assert outcome.lines("field-counts") == [
-        "bad message format: 2 Subject fields (RFC 5322 section 3.6)"
+        "bad message format: message has multiple Subject fields"
     ]
     assert Mta(settings).pass_on(mail()).lines("verified")
 
@@ -656,7 +655,8 @@ def test_required_headers_are_demanded(tmp_path, peer):
     """RequiredHeaders."""
     settings = site(tmp_path, verifying={"required_headers": True})
     outcome = Mta(settings, peer=peer).pass_on(compose([SIMPLE[0], SIMPLE[0]], BODY))
-    text = "message has no Date field, 2 From fields (RFC 5322 section 3.6)"
+    one = "does not have exactly one"
+    text = f"message {one} Date field, {one} From field"
     assert outcome.reply == Reply(Verdict.REJECT, "550", "5.0.0", text)
     assert outcome.step == "eoh"
     assert outcome.lines("field-counts") == [text]
