@@ -154,13 +154,12 @@ def test_weak_keys_are_told(site):
     )
 
 
-def test_unsafe_keys_are_a_warning_where_they_are_used_all_the_same(site, monkeypatch):
+def test_unsafe_keys_are_a_warning_where_they_are_used_all_the_same(site):
     signed(site)
     (site.folder / "k.pem").chmod(0o644)
     finding = only(found(site, f"{TABLES}RequireSafeKeys no"), "k.pem")
     assert "warning: the key 'k' is used because of RequireSafeKeys no: " in finding
     site.write("keys", "k example.com:s1:file:./k.pem?permissions=ignore\n")
-    monkeypatch.chdir(site.folder)
     assert found(site, TABLES) == []
 
 

@@ -49,6 +49,10 @@ def test_relative_paths_count_from_the_base(tmp_path):
     """Part 4.3; "%" is still not replaced in them."""
     row = get("%:s1:./%.pem", base=tmp_path)
     assert row.uri_for(DOMAIN) == f"file:{tmp_path}/./%.pem"
+    row = get("%:s1:file:keys/%.pem?check=full", base=tmp_path)
+    assert row.uri_for(DOMAIN) == f"file:{tmp_path}/keys/%.pem?check=full"
+    assert get("%:s1:file:~/k.pem", base=tmp_path).key_uri == "file:~/k.pem"
+    assert get("%:s1:file:/k.pem", base=tmp_path).key_uri == "file:/k.pem"
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,8 @@ class KeyTable:
             # Of the key, so that after a reload a new key in an old row is not taken for it.
             mark = hashlib.sha256(inline).hexdigest()[:16]
             return f"inline:{quote(name, safe='@*')}/{mark}", inline
+        if key.startswith("file:") and self._base is not None and key[5:6] not in ("/", "~"):
+            return "file:" + os.path.join(self._base, key[5:]), None
         if not _URI.match(key):
             raise SettingsError(
                 "its third field is no path (write /path or ./path), no key URI (file:..., "
