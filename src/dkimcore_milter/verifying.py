@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from dkimcore_milter.transaction import Transaction
     from dkimcore_milter.wording import Wording
 
-__all__ = ["Cleaning", "MessageVerifying"]
+__all__ = ["Cleaning", "MessageVerifying", "forged_fields"]
 
 _LONGEST_NAME = 253  # RFC 1035 section 2.3.4
 _MALFORMED = "dkim=permerror (bad message/signature format)"
 
 
-def _forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField, ...]:
+def forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField, ...]:
     """Name the Authentication-Results fields to delete, bottom up.
 
     To be asked at the end of the message: the MTA may tell its name late.
@@ -91,7 +91,7 @@ class Cleaning:
         added: tuple[InsertField, ...] = ()
         if self._is_malformed:
             added = (_results_field(self._transaction, (), {}, otherwise=_MALFORMED),)
-        deleted = _forged_fields(self._transaction, self._header)
+        deleted = forged_fields(self._transaction, self._header)
         return conclude(Action.ACCEPT, (*deleted, *added))
 
 
@@ -152,7 +152,7 @@ class MessageVerifying:
         if everything or verifying.always_add_results:
             added = (_results_field(self._transaction, everything, told),)
         modifications: tuple[Modification, ...] = (
-            *_forged_fields(self._transaction, self._header),
+            *forged_fields(self._transaction, self._header),
             *added,
             *software_field(self._transaction),
         )
