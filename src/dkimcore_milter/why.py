@@ -24,7 +24,7 @@ from dkimcore_milter.recipients import RecipientRules
 from dkimcore_milter.signing import start_signing, table_error, unsignable
 from dkimcore_milter.sources import Sources, fold_domain, place
 from dkimcore_milter.transaction import Transaction
-from dkimcore_milter.verifying import Cleaning, forged_fields
+from dkimcore_milter.verifying import Cleaning
 from dkimcore_milter.whykeys import open_keys, say_planned
 from dkimcore_milter.whyreceived import say_forged, say_signatures
 
@@ -115,9 +115,8 @@ class _Inquiry:
         if not wrong:
             return None
         where = self._where("requiredheaders")
-        self._steps.say("header", f"RequiredHeaders: there are {wrong}", where, decides=True)
-        text = f"message has {wrong} (RFC 5322 section 3.6)"
-        reply = Reply(Verdict.REJECT, "550", "5.0.0", text)
+        self._steps.say("header", f"RequiredHeaders: it {wrong}", where, decides=True)
+        reply = Reply(Verdict.REJECT, "550", "5.0.0", f"message {wrong}")
         return self._end(Outcome.REFUSED, Conclusion((), reply))
 
     def _ask_author(self) -> Explanation:
@@ -206,7 +205,7 @@ class _Inquiry:
         if not wrong or not self._settings.verifying.strict_headers:
             return False
         where = self._where("strictheaders")
-        self._steps.say("header", f"StrictHeaders: there are {wrong}", where, decides=True)
+        self._steps.say("header", f"StrictHeaders: it {wrong}", where, decides=True)
         return True
 
     # --- The outcomes ---------------------------------------------------------------------
@@ -282,11 +281,11 @@ class _Inquiry:
         return self._end(Outcome.MALFORMED, work.finish())
 
     def _cleaned(self) -> Explanation:
-        if not forged_fields(self._transaction, self._received):
+        ending = Cleaning(self._transaction, self._received, is_malformed=False).finish()
+        if not ending.modifications:
             return self._left_alone()
         say_forged(self._steps, self._transaction, self._received)
-        work = Cleaning(self._transaction, self._received, is_malformed=False)
-        return self._end(Outcome.CLEANED, work.finish())
+        return self._end(Outcome.CLEANED, ending)
 
     def _left_alone(self) -> Explanation:
         return self._end(Outcome.LEFT_ALONE, Conclusion((), ACCEPT))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dkimcore.protocol.signature import Signature
 from dkimcore_milter.printable import printable
 from dkimcore_milter.selection import select
-from dkimcore_milter.verifying import forged_fields
+from dkimcore_milter.verifying import Cleaning
 
 if TYPE_CHECKING:
     from dkimcore.protocol.mailbox import Mailbox
@@ -53,7 +53,7 @@ def say_forged(steps: Steps, transaction: Transaction, header: Header) -> None:
         transaction: The message.
         header: Its header.
     """
-    forged = forged_fields(transaction, header)
+    forged = Cleaning(transaction, header, is_malformed=False).finish().modifications
     if forged:
         name = printable(transaction.authserv_id)
         text = f"{len(forged)} Authentication-Results fields that claim to be {name}'s are deleted"
