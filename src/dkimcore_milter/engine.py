@@ -179,10 +179,6 @@ class Engine:
         profile = self.profile if profile is None else profile
         return tuple(self._signer(planned, profile) for planned in choice.planned)
 
-    def wants_recipients(self) -> bool:
-        """Whether any option asks for the envelope's recipients."""
-        return self._recipients.wanted
-
     def exempt_recipient(self, recipients: Sequence[bytes]) -> str | None:
         """Return the first recipient whose mail is not signed (DontSignMailTo), or None."""
         found = self._recipients.exempt(recipients)

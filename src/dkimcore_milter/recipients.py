@@ -52,13 +52,6 @@ class RecipientRules:
         self._body_length = sources.data_set(signing.body_length_db, fold=fold_address)
         self._resign = sources.data_set(signing.resign_recipients, fold=fold_address)
 
-    @property
-    def wanted(self) -> bool:
-        """Whether any option asks for recipients."""
-        return any(
-            data_set is not None for data_set in (self._exempt, self._body_length, self._resign)
-        )
-
     def exempt(self, recipients: Sequence[bytes]) -> ListedRecipient | None:
         """Return the first recipient of DontSignMailTo: by the whole address only."""
         return _first(self._exempt, recipients, _whole_address)
