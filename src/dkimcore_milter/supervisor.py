@@ -78,11 +78,18 @@ def run(
         StartFailure: Anything else went wrong before mail was served; it has the status.
     """
     launch = Launch(settings, make_log=make_log, program=program)
-    generation, status = launch.begin()
+    signals = Signals()  # before there is a socket: whoever can connect may also send signals
+    try:
+        with signals.interruptible():
+            generation, status = launch.begin()
+    except Interrupted:
+        launch.end()
+        return os.EX_OK
     if generation is None:
         return status
-    supervisor = _Supervisor(launch, generation, settings, load=load, name=f"{program} {version}")
-    return supervisor.run(arguments)
+    name = f"{program} {version}".strip()
+    supervisor = _Supervisor(launch, generation, settings, load=load, name=name)
+    return supervisor.run(signals, arguments)
 
 
 class _Supervisor:
@@ -99,7 +106,7 @@ class _Supervisor:
         self._generation = generation
         self._settings = settings
         self._load = load
-        self._name = name.strip()
+        self._name = name
         process = settings.process
         self._workers = process.workers or len(os.sched_getaffinity(0))
         self._restarts = Restarts(count=process.auto_restart_count, rate=process.auto_restart_rate)
@@ -111,9 +118,8 @@ class _Supervisor:
     def _log(self) -> LogSink:
         return self._generation.log
 
-    def run(self, arguments: Sequence[str]) -> int:
+    def run(self, signals: Signals, arguments: Sequence[str]) -> int:
         """Hire workers, announce that mail is served, and watch until the end."""
-        signals = Signals()
         status = os.EX_SOFTWARE
         try:
             self._say(f"{self._name} starting (args: {' '.join(arguments)})", "starting")
