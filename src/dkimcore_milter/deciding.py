@@ -77,8 +77,7 @@ class _Decision:
     def work(self) -> Work:
         """Ask OpenDKIM's questions in OpenDKIM's order."""
         engine, transaction = self._engine, self._transaction
-        wrong = wrong_counts(self._received)
-        if wrong and self._settings.verifying.required_headers:
+        if self._settings.verifying.required_headers and (wrong := wrong_counts(self._received)):
             return self._refused(wrong)
         author: Mailbox | None = None
         try:
@@ -147,8 +146,10 @@ class _Decision:
 
     def _is_strictly_wrong(self) -> bool:
         """Whether StrictHeaders forbids to sign or verify; says so."""
+        if not self._settings.verifying.strict_headers:
+            return False
         wrong = wrong_counts(self._received)
-        if not wrong or not self._settings.verifying.strict_headers:
+        if not wrong:
             return False
         text = f"bad message format: message {', '.join(wrong)}"
         self._transaction.say(Level.NOTICE, text, event="field-counts")
