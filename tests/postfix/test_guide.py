@@ -12,6 +12,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shutil
 import socket
 import stat
@@ -19,6 +20,8 @@ import string
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +30,7 @@ import pytest
 from tests.postfix.site import USER, fields
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.nsd import HOST, NsdServer, free_port, zone_records
-from tests.servers.postfix import OUTSIDE, Entrance, Postfix
+from tests.servers.postfix import OUTSIDE, Entrance, Postfix, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,6 +193,56 @@ def test_the_guide(variant: str, stack: contextlib.ExitStack) -> None:
     assert guide.postfix.submit("smtp", letter(9)).code == 250
 
 
+def test_the_log_of_the_guide(stack: contextlib.ExitStack) -> None:
+    guide = Guide("A", stack)
+    lines = stack.enter_context(_syslog())
+    _keys_and_record(guide)
+    _tables_and_configuration(guide, here="")
+    guide.start()
+    sent = guide.postfix.submit("smtp", letter(1)).queue_id
+    received = guide.postfix.submit("smtp", letter(2), source=OUTSIDE).queue_id
+    guide.filter.stop()
+    wait_until(lambda: any("terminating" in line for line in lines), lambda: "\n".join(lines))
+    told = "\n".join(lines)
+    for severity, text in (  # mail.info and mail.debug
+        ("<22>", rf"dkimcore.* starting \(args: -f -x {guide.etc}/opendkim.conf\)"),
+        ("<22>", rf"{sent}: DKIM-Signature field added \(s=dkim, d={DOMAIN}\)"),
+        ("<22>", rf"{received}: \[{OUTSIDE}\] \[{OUTSIDE}\] not internal"),
+        ("<22>", rf"{received}: not authenticated"),
+        ("<23>", rf"{received}: no signature data"),
+        ("<22>", r"dkimcore.* terminating with status 0, .*"),
+    ):
+        line = rf"(?m)^{severity}\w\w\w [ \d]\d [\d:]+ dkimcore-milter\[\d+\]: {text}$"
+        assert re.search(line, told), f"{text!r} is not in\n{told}"
+
+
+@contextlib.contextmanager
+def _syslog() -> Iterator[list[str]]:
+    """Is the machine's syslog daemon, where there is none; gives what is logged."""
+    path = Path("/dev/log")
+    if path.exists() or path.is_symlink():
+        pytest.skip("this machine has a syslog daemon")
+    lines: list[str] = []
+    stop = threading.Event()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon, ThreadPoolExecutor(1) as pool:
+        daemon.bind(str(path))
+        # Few datagrams fit into a socket, and others on this machine may log, too.
+        pool.submit(_read, daemon, lines, stop)
+        try:
+            path.chmod(0o666)
+            yield lines
+        finally:
+            path.unlink()
+            stop.set()
+
+
+def _read(daemon: socket.socket, lines: list[str], stop: threading.Event) -> None:
+    daemon.settimeout(0.1)
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            lines.append(daemon.recv(65536).decode())
+
+
 def _keys_and_record(guide: Guide) -> None:
     printed = guide.do("1-keys.sh")
     assert "dkim._domainkey" in printed
@@ -210,9 +263,8 @@ def _keys_and_record(guide: Guide) -> None:
     assert printed.endswith("status=0\n")
 
 
-def _tables_and_configuration(guide: Guide) -> None:
-    here = f"Nameservers {guide.names['DNS_HOST']}:{guide.names['DNS_PORT']}\n"
-    here += "DkimcoreLogFormat json\n"
+def _tables_and_configuration(guide: Guide, here: str = "DkimcoreLogFormat json\n") -> None:
+    here += f"Nameservers {guide.names['DNS_HOST']}:{guide.names['DNS_PORT']}\n"
     conf = guide.file("opendkim.conf") + guide.file(guide.socket_file) + here
     (guide.etc / "opendkim.conf").write_text(conf)
     if guide.socket_file == "socket-b.conf":

@@ -119,6 +119,22 @@ def test_simple_canonicalization_survives_postfix(site: Site, kind: str) -> None
     site.keys.demand_peers_pass(arrived)
 
 
+@pytest.mark.parametrize("protocol", ["6", "2"])
+def test_without_its_key_mail_is_refused_for_a_while(site: Site, protocol: str) -> None:
+    receipt = site.postfix.submit(f"no-key-{protocol}", sent("plain"))
+    assert receipt.code == 451
+    entry = site.filters["no-key"].wait_for("error loading key 'rsa'", timeout=60)
+    assert f"{entry['job_id']}: milter-reject: " in site.postfix.log()
+
+
+def test_an_author_at_a_domain_of_other_letters(site: Site) -> None:
+    message = sent("utf-8").replace(b"@example.com>\r\nTo", "@bücher.example>\r\nTo".encode())
+    receipt = site.postfix.submit("inet-6", message, options=OPTIONS["utf-8"])
+    arrived = site.postfix.arrival(receipt.queue_id)
+    assert arrived.endswith(b"\r\n" + message)
+    site.keys.demand_peers_pass(arrived, selectors=["idn"])
+
+
 @pytest.mark.parametrize("entrance", ["inet-6", "unix-6"])
 def test_20_megabytes(site: Site, entrance: str) -> None:
     line = b"All work and no play makes a message large. " * 2 + b"\r\n"
