@@ -21,6 +21,7 @@ from dkimcore.signer import Signer
 from dkimcore.signers import open_row
 from dkimcore_milter.authoring import AuthorRules, BadAuthor, NoAuthor
 from dkimcore_milter.choice import Choice, ChoiceRules, Planned
+from dkimcore_milter.diagnosticfile import DiagnosticDirectory
 from dkimcore_milter.origin import Origin, OriginRules, find_host
 from dkimcore_milter.profile import signing_profile, verify_policy
 from dkimcore_milter.recipients import RecipientRules
@@ -71,6 +72,7 @@ class Engine:
         profile: How to sign.
         policy: Which signatures are accepted.
         resolver: Answers key queries.
+        diagnostics: Takes comparisons of z=.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Engine:
         self.profile: SigningProfile = signing_profile(signing, sources)
         self.policy: VerifyPolicy = verify_policy(settings, sources)
         self.resolver: TxtResolver = make_resolver(settings, sources, trace=trace)
+        self.diagnostics = DiagnosticDirectory(settings)
         self._clock = clock
         self._origin = OriginRules(hosts, sources)
         self._peers = sources.hosts(hosts.peers)

@@ -147,6 +147,8 @@ class MessageVerifying:
         results = VerifyResults(judged)
         self.passed = results.passed
         log_results(self._transaction, results, told)
+        engine = self._transaction.engine
+        engine.diagnostics.write(self._transaction, results, header=self._header)
         everything = sorted((*results, *self._ignored), key=lambda result: result.position)
         added: tuple[InsertField, ...] = ()
         if everything or verifying.always_add_results:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dkimcore.protocol.message import Header
     from dkimcore.protocol.signature import Signature
 
-__all__ = ["explain_copies"]
+__all__ = ["explain_copies", "read_copies"]
 
 _MOST_COPIES = 200
 
@@ -52,18 +52,29 @@ def _relaxed(raw: bytes) -> bytes:
     return canonicalize_field(raw, Canonicalization.RELAXED)
 
 
-def _parse(copied_fields: bytes | None) -> dict[bytes, list[bytes]]:
-    """Return fields by name, in the order of ``z=``; nothing if it is malformed."""
-    copies: dict[bytes, list[bytes]] = {}
-    for part in (copied_fields or b"").split(b"|")[:_MOST_COPIES]:
+def read_copies(copied_fields: bytes | None) -> list[bytes]:
+    """Return the fields that ``z=`` holds, in its order; none if it is malformed.
+
+    Args:
+        copied_fields: The value of ``z=``; None if there is none.
+    """
+    copies: list[bytes] = []
+    for part in (copied_fields or b"").split(b"|"):
         try:
             raw = decode_quoted_printable(part, Cause.SIGNATURE_SYNTAX_ERROR)
         except Unusable:
-            return {}
+            return []
         name, colon, value = raw.partition(b":")
         if colon:
-            field = name + b": " + value.lstrip(b" \t")
-            copies.setdefault(name.rstrip(b" \t").lower(), []).append(field)
+            copies.append(name.rstrip(b" \t") + b": " + value.lstrip(b" \t"))
+    return copies
+
+
+def _parse(copied_fields: bytes | None) -> dict[bytes, list[bytes]]:
+    """Return fields by name, in the order of ``z=``."""
+    copies: dict[bytes, list[bytes]] = {}
+    for field in read_copies(copied_fields)[:_MOST_COPIES]:
+        copies.setdefault(field.partition(b":")[0].lower(), []).append(field)
     return copies
 
 
