@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 
 from dkimcore_milter.failure import StartFailure
 
@@ -43,9 +44,13 @@ class Background:
             self._report = writing
             return None
         os.close(writing)
-        with open(reading, "rb") as pipe:
-            if pipe.read(1):
-                return os.EX_OK
+        try:
+            with open(reading, "rb") as pipe:
+                if pipe.read(1):
+                    return os.EX_OK
+        except BaseException:  # somebody lost patience: with the whole start
+            os.kill(pid, signal.SIGTERM)
+            raise
         _, wait_status = os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(wait_status) or os.EX_SOFTWARE
 

@@ -248,7 +248,7 @@ class Connection:
         """Contain whatever a call raises: the worker lives, and the operator decides."""
         try:
             return call() or CONTINUE
-        except Exception as exc:  # noqa: BLE001 - a bug may raise anything; it is logged here
+        except BaseException as exc:  # noqa: BLE001 - pymilter would end the worker at SystemExit
             self._broken = _FAILED[self._internal_error]
             what, trace = describe(exc)
             self._say(f"internal error: {what}", event="internal-error", traceback=trace)

@@ -26,7 +26,7 @@ __all__ = ["Crew", "Death"]
 _END_SECONDS = 0.9
 """How long workers get to end; they themselves take 0.8 s at most."""
 
-_DRAIN_SECONDS = 1.0
+_DRAIN_SECONDS = 0.5
 """How long workers get to say that they take no more connections."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 
 import pytest
@@ -237,6 +238,21 @@ def test_deletions_and_recipients_reach_the_mta(site):
     assert inserted == [[b"mx.example.net;", b"dkim=none"]]
 
 
+def test_a_failed_message_is_redirected(site):
+    signer = Talk(site.engine(SIGNING))
+    signer.play()
+    ((_, name, value),) = signer.mta.asked
+    site.write("records", f"s1._domainkey.example.com {KEY.key_record().decode()}\n")
+    conf = (
+        "Mode v\nInternalHosts 192.0.2.1\nTestPublicKeys records\n"
+        "RedirectFailuresTo postmaster@example.net\n"
+    )
+    talk = Talk(site.engine(conf))
+    talk.play([(name, value), *FIELDS], body=b"not what was signed\r\n")
+    assert ("add", b"<postmaster@example.net>") in talk.mta.asked
+    assert ("remove", b"<b@example.net>") in talk.mta.asked
+
+
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
@@ -288,6 +304,13 @@ def test_an_mta_that_refuses_a_request_gets_no_half_done_message(site):
     talk.mta.fails = "insert"
     assert talk.play().verdict is Verdict.TEMPFAIL
     assert talk.errors[0].event == "internal-error"
+
+
+def test_a_bug_behind_a_slow_key_is_contained_as_well(site, slow, monkeypatch):
+    talk = Talk(site.engine(TABLES))
+    talk.play()
+    monkeypatch.setattr(slow, "GATE", sys.exit)
+    assert talk.play().verdict is Verdict.TEMPFAIL
 
 
 def test_a_bug_at_connect_lasts_for_the_connection(site):

@@ -56,7 +56,7 @@ def run(code, *, user=None):
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, done.stdout or done.stderr
 
 
 @as_root

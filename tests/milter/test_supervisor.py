@@ -250,8 +250,10 @@ def test_signals_to_a_worker_do_nothing(number):
 
 def test_a_stale_socket_is_replaced():
     with DkimcoreMilter(SIGNING, files=FILES) as milter:
+        (worker,) = children(milter.pid, 1)
         send(milter, signal.SIGKILL)
         milter._process.wait(30)
+        wait_until_gone(worker)
         assert (milter.folder / "socket").exists()
         again = [*milter.command(milter.folder / "filter.conf", milter.address)]
         with subprocess.Popen(again, stdout=subprocess.DEVNULL) as process:
