@@ -97,8 +97,8 @@ WORDING = {
     Cause.LIMIT_EXCEEDED: Wording(Status.POLICY, "limit exceeded"),  # ours
     Cause.KEY_UNAVAILABLE: Wording(Status.TEMPERROR, None, Option.DNS_ERROR),
     Cause.NO_KEY: Wording(Status.FAIL, "key not found in DNS", Option.KEY_NOT_FOUND),
-    # OpenDKIM's word, though asking again does not help; so its action is no temporary one.
-    Cause.KEY_SYNTAX_ERROR: Wording(Status.TEMPERROR, None, Option.SYNTAX),
+    # OpenDKIM says permerror, temperror or fail, depending on what is wrong, and acts on none.
+    Cause.KEY_SYNTAX_ERROR: _UNUSABLE,
     Cause.KEY_REVOKED: Wording(Status.FAIL, "key revoked", Option.REVOKED),
     Cause.KEY_TOO_SHORT: Wording(Status.POLICY, "signing key too small"),
     Cause.KEY_UNACCEPTABLE: Wording(Status.POLICY, "key unacceptable"),  # ours
