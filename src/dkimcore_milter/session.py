@@ -185,7 +185,11 @@ class Session:
         self._forget()
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection.
+
+        Raises:
+            KeyBackendError: A backend failed to close its key, after a reload.
+        """
         self._forget()
         if not self._closed:
             self._closed = True
