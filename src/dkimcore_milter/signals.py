@@ -54,6 +54,7 @@ class Signals:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in OBEYED:
             signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OBEYED)  # whoever started us may block them
 
     def wait(self, timeout: float | None = None) -> frozenset[Event]:
         """Wait for signals.

@@ -10,9 +10,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["accepted_sockets", "children", "descriptors", "wait_until_gone"]
+__all__ = ["HAS_IPV6", "accepted_sockets", "children", "descriptors", "wait_until_gone"]
 
 _PIDFD_GETFD = 438  # syscall number on all architectures of Linux since 5.6
+
+
+def _has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+HAS_IPV6 = _has_ipv6()
+"""Whether this machine has the address ::1; some containers do not."""
 
 
 def children(pid: int, count: int | None = None) -> list[int]:

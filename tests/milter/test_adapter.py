@@ -13,7 +13,7 @@ import pytest
 import dkimcore
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.testing import EphemeralKey
-from tests.milter.processes import accepted_sockets, children, descriptors
+from tests.milter.processes import HAS_IPV6, accepted_sockets, children, descriptors
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.milterclient import Delivery, MilterClient, Outcome, converse, deliver
 from tests.servers.miltermessage import split_message
@@ -44,6 +44,9 @@ ODD = (
     b"\r\n"
     b"body \xe9 with a NUL \0 in it\r\n"
 )
+
+
+needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no ::1")
 
 
 def free_port(family=socket.AF_INET):
@@ -82,7 +85,7 @@ def status(message):
     return result.status
 
 
-@pytest.fixture(scope="module", params=["unix", "inet", "inet6"])
+@pytest.fixture(scope="module", params=["unix", "inet", pytest.param("inet6", marks=needs_ipv6)])
 def milter(request):
     """A milter that signs for example.com, on each kind of socket."""
     name = None
