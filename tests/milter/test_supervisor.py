@@ -10,6 +10,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -148,6 +151,31 @@ def test_a_reload_is_for_new_connections(number):
         assert milter.stop() == 0
         # OpenDKIM forgets its pid file at a reload.
         assert not (milter.folder / "pid").exists()
+
+
+def test_no_message_is_lost_while_settings_are_reloaded():
+    with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
+        stop = threading.Event()
+        signed = []
+
+        def keep_sending():
+            while not stop.is_set():
+                signed.append(selector(deliver_to(milter)))
+
+        with ThreadPoolExecutor(3) as clients:
+            sending = [clients.submit(keep_sending) for _ in range(3)]
+            while not signed:
+                time.sleep(0.01)
+            for number in range(5):
+                rewrite(milter, f"Selector s{number + 1}", f"Selector s{number + 2}")
+                send(milter, signal.SIGHUP)
+                while len(milter.log()) < number + 2 or signed[-1:] != [f"s{number + 2}"]:
+                    assert not any(each.done() for each in sending)
+                    time.sleep(0.01)  # until the reload is seen in a signature
+            stop.set()
+        for each in sending:
+            each.result()  # raises if a connection was cut off
+        assert sorted(set(signed)) == ["s1", "s2", "s3", "s4", "s5", "s6"]
 
 
 @pytest.mark.parametrize(
