@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 PATIENCE = 60.0  # seconds for anything to happen; a loaded machine is no failure
+# Postfix would outlive a test run that is killed: this one's pipe closes with the run.
+GUARD = 'read -r _; kill "$(sed 1q "$1")"'
 STARTS_TO_TRY = 5  # a port found free may be taken by someone else before Postfix binds it
 OUTSIDE = "127.0.0.2"  # a client that OpenDKIM's default InternalHosts does not hold
 
@@ -105,6 +107,7 @@ class Postfix:
         self._users = dict(users or {})
         self._chroot = chroot
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._undo = contextlib.ExitStack()
         self.ports: dict[str, int] = {}
         # Made here, so that a milter can put its socket into the queue before Postfix starts.
@@ -161,6 +164,11 @@ class Postfix:
                     stderr=output,
                     start_new_session=True,
                 )
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", GUARD, "guard", str(self.queue / "pid" / "master.pid")],
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
             if self._becomes_ready():
                 return
             self.stop()
@@ -234,6 +242,10 @@ class Postfix:
 
     def stop(self) -> None:
         """Stops Postfix; its queue and its mail stay."""
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
         if self._process is None:
             return
         pid_file = self.queue / "pid" / "master.pid"
