@@ -36,6 +36,7 @@ class DkimcoreMilter(FilterProcess):
         files: Mapping[str, str | bytes] | None = None,
         socket_name: str | None = None,
         flags: Sequence[str] = (),
+        modes: Mapping[str, int] | None = None,
         workers: int | None = 1,
     ) -> None:
         """Takes its configuration; see `FilterProcess`.
@@ -45,12 +46,19 @@ class DkimcoreMilter(FilterProcess):
             files: More files.
             socket_name: Where it listens.
             flags: More flags.
+            modes: Modes of files that are not to have 0600.
             workers: Worker processes; None leaves it to `conf`.
         """
         ours = "DkimcoreLogFormat json\n"
         if workers is not None:
             ours += f"DkimcoreWorkers {workers}\n"
-        super().__init__(f"{conf}\n{ours}", files=files, socket_name=socket_name, flags=flags)
+        super().__init__(
+            f"{conf}\n{ours}",
+            files=files,
+            socket_name=socket_name,
+            flags=flags,
+            modes=modes,
+        )
 
     def command(self, conf: Path, socket_name: str) -> Sequence[str]:
         """Returns our command line."""

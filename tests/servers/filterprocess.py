@@ -47,6 +47,7 @@ class FilterProcess:
         files: Mapping[str, str | bytes] | None = None,
         socket_name: str | None = None,
         flags: Sequence[str] = (),
+        modes: Mapping[str, int] | None = None,
     ) -> None:
         """Takes its configuration; it starts with the ``with`` block.
 
@@ -57,8 +58,10 @@ class FilterProcess:
             socket_name: Where it listens, as in OpenDKIM's Socket option; None: a unix
                 socket in the folder.
             flags: More flags for the command line.
+            modes: Modes of files that are not to have 0600; "." is the folder.
         """
         self.flags = tuple(flags)
+        self._modes = dict(modes or {})
         self._conf = conf
         self._files = dict(files or {})
         self._socket_name = socket_name
@@ -122,6 +125,8 @@ class FilterProcess:
                 content = text.encode("utf-8", "surrogateescape")
             path.write_bytes(content)
             path.chmod(0o600)
+        for name, mode in self._modes.items():
+            (self.folder / name).chmod(mode)
         with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
             self._process = subprocess.Popen(
                 self.command(self.folder / "filter.conf", self.address),
