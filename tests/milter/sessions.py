@@ -178,7 +178,7 @@ class Mta:
     ) -> None:
         self.engine = Engine.load(settings, clock=lambda: float(NOW))
         if resolver is not None:
-            self.engine.resolver = resolver  # type: ignore[assignment]
+            self.engine.resolver = resolver
         self.log: list[LogLine] = []
         self.macros = dict(MACROS if macros is None else macros)
         self.session = Session(self.engine, log=self.log.append, macros=self.macros.get)
