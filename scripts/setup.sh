@@ -88,6 +88,7 @@ find_missing() {
     need openssl have openssl
     need groff-base have groff
     need systemd have systemd-analyze
+    need bind9-dnsutils have dig
 }
 
 policy=/usr/sbin/policy-rc.d

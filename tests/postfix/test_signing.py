@@ -108,6 +108,17 @@ def test_sendmail_is_signed_for(site: Site, where: str, protocol: str) -> None:
         site.keys.demand_peers_pass(arrived)
 
 
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_what_postfix_mends_is_signed_as_mended(site: Site, entrance: str) -> None:
+    bare = b"From: Alice <alice@example.com>\r\nCc : carol\r\nSubject :\r\n odd\r\n\r\nBody\r\n"
+    receipt = site.postfix.submit(entrance, bare)
+    arrived = site.postfix.arrival(receipt.queue_id)
+    for name in (b"date", b"message-id", b"cc"):
+        assert len(fields(arrived, name)) == 1
+    assert b"Cc: carol@" in arrived
+    site.keys.demand_peers_pass(arrived)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_simple_canonicalization_survives_postfix(site: Site, kind: str) -> None:
     message = sent(kind)
