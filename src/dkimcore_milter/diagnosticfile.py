@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dkimcore.diagnosis.copies import read_copies
 from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
@@ -36,6 +36,9 @@ MAX_FILE_OCTETS = 65_536
 
 # Queue ids of Postfix and Sendmail; whatever else the macro i holds names no file.
 _QUEUE_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+_Compared: TypeAlias = tuple[bytes, bytes]
+"""A field as it stands, and its relaxed form."""
 
 _CUT = b"\n(cut here)\n"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -113,26 +116,30 @@ def _create(path: str, content: bytes) -> None:
 
 
 def _content(job_id: str, failed: Sequence[SignatureResult], *, header: Header) -> bytes:
-    lines = [
-        f"The header of message {job_id} as it was signed (z=) and as it was received.",
-        "What is not printable is written as \\x00.",
-    ]
+    content = bytearray()
+    for line in _lines(job_id, failed, header=header):
+        content += line.encode("utf-8") + b"\n"
+        if len(content) > MAX_FILE_OCTETS:  # what follows is not even made
+            return bytes(content[: MAX_FILE_OCTETS - len(_CUT)]) + _CUT
+    return bytes(content)
+
+
+def _lines(job_id: str, failed: Sequence[SignatureResult], *, header: Header) -> Iterator[str]:
+    yield f"The header of message {job_id} as it was signed (z=) and as it was received."
+    yield "What is not printable is written as \\x00."
     for result in failed:
         if result.signature is not None and result.cause is not None:
-            lines += ["", _title(result.position, result.signature, why=result.cause.phrase)]
-            lines += _differences(header, result.signature)
+            yield ""
+            yield _title(result.position, result.signature, why=result.cause.phrase)
+            yield from _differences(header, result.signature)
     for result in failed:
         if result.signature is not None:
-            lines += ["", f"As it was signed, by signature {result.position + 1}:", ""]
+            yield from ("", f"As it was signed, by signature {result.position + 1}:", "")
             for raw in read_copies(result.signature.copied_fields):
-                lines += _shown(raw)
-    lines += ["", "As it was received:", ""]
+                yield from _shown(raw)
+    yield from ("", "As it was received:", "")
     for raw in header.canonical(Canonicalization.SIMPLE):
-        lines += _shown(raw)
-    content = "\n".join([*lines, ""]).encode("utf-8")
-    if len(content) <= MAX_FILE_OCTETS:
-        return content
-    return content[: MAX_FILE_OCTETS - len(_CUT)] + _CUT
+        yield from _shown(raw)
 
 
 def _title(position: int, signature: Signature, *, why: str) -> str:
@@ -142,19 +149,22 @@ def _title(position: int, signature: Signature, *, why: str) -> str:
 
 def _differences(header: Header, signature: Signature) -> Iterator[str]:
     """Yield what differs, without regard to white space, field name by field name."""
-    copies: dict[bytes, list[bytes]] = {}
+    copies: dict[bytes, list[_Compared]] = {}
     for raw in read_copies(signature.copied_fields):
-        copies.setdefault(raw.partition(b":")[0].lower(), []).append(raw)
+        one = (raw, canonicalize_field(raw, Canonicalization.RELAXED))
+        copies.setdefault(raw.partition(b":")[0].lower(), []).append(one)
     if not copies:
         yield "Its z= is empty or malformed."
         return
+    raws = header.canonical(Canonicalization.SIMPLE)
+    forms = header.canonical(Canonicalization.RELAXED)
     names = dict.fromkeys([*copies, *(name.lower() for name in signature.signed_fields)])
     found = False
     for name in names:
         if name == b"dkim-signature":  # the signature itself never is among the copies
             continue
         signed = copies.get(name, [])
-        received = [header[position].raw for position in header.positions(name)]
+        received = [(raws[position], forms[position]) for position in header.positions(name)]
         for mark, fields in (("-", _without(signed, received)), ("+", _without(received, signed))):
             for raw in fields:
                 if not found:
@@ -165,24 +175,17 @@ def _differences(header: Header, signature: Signature) -> Iterator[str]:
         yield "No field differs from its copy, except perhaps in white space."
 
 
-def _without(fields: Sequence[bytes], others: Sequence[bytes]) -> list[bytes]:
-    """Return the fields that have no counterpart among the others.
+def _without(fields: Iterable[_Compared], others: Iterable[_Compared]) -> Iterator[bytes]:
+    """Yield the fields that have no counterpart among the others.
 
     Their order is no difference: signers write copies from the top or from the bottom.
     """
-    counterparts = Counter(map(_relaxed, others))
-    left = []
-    for field in fields:
-        form = _relaxed(field)
+    counterparts = Counter(form for _, form in others)
+    for raw, form in fields:
         if counterparts[form]:
             counterparts[form] -= 1
         else:
-            left.append(field)
-    return left
-
-
-def _relaxed(raw: bytes) -> bytes:
-    return canonicalize_field(raw, Canonicalization.RELAXED)
+            yield raw
 
 
 def _shown(raw: bytes) -> Iterator[str]:
