@@ -71,9 +71,6 @@ class Crew:
     def __init__(self) -> None:
         self._members: list[_Member] = []
 
-    def __len__(self) -> int:
-        return sum(not member.draining for member in self._members)
-
     def hire(self, generation: Generation) -> None:
         """Start a worker.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["OBEYED", "Event", "Interrupted", "Signals"]
+__all__ = ["OBEYED", "Event", "Interrupted", "Signals", "blocked"]
 
 
 class Event(Enum):

@@ -133,6 +133,7 @@ class _Supervisor:
             raise
         finally:
             self._launch.readiness.stopping()
+            os.close(self._generation.listener)  # or connections would queue up for nobody
             self._crew.dismiss(signals.wait)
             self._launch.end()
         self._say(f"{self._name} terminating with status {status}, errno = 0", "terminating")

@@ -220,6 +220,19 @@ def test_the_end_may_come_during_a_reload(tmp_path):
             assert milter._process.wait(30) == 0
 
 
+def test_the_end_may_come_during_the_start(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    milter = DkimcoreMilter(f"{SIGNING}InternalHosts {tmp_path}/fifo\n", files=FILES)
+    milter.launch()
+    try:
+        with open(tmp_path / "fifo", "w"):
+            send(milter, signal.SIGTERM)
+            assert milter._process.wait(30) == 0
+        assert not (milter.folder / "socket").exists()
+    finally:
+        milter.close()
+
+
 def test_without_autorestart_a_workers_death_is_the_end():
     with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
         first, second = children(milter.pid, 2)
