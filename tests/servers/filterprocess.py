@@ -151,6 +151,13 @@ class FilterProcess:
                 break
         raise DidNotStart(self._process.poll(), self.output())
 
+    def ends(self, timeout: float) -> bool:
+        """Waits whether the program ends by itself within so many seconds."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+        return self._process.poll() is not None
+
     def _listens(self) -> bool:
         """Whether the socket takes connections."""
         kind, _, rest = self.address.partition(":")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .declared import DECLARED
+from .model import OUTCOME
 from .observe import summary
-from .rules import RULES
+from .rules import RULES, Seen
 
 if TYPE_CHECKING:
     from .model import Probe, Setting
     from .observe import Aspects
 
-__all__ = ["WHOLE", "Comparison", "compare"]
-
-WHOLE = "outcome"  # the aspect that stands for all: one filter did something else altogether
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Comparison:
 
     Attributes:
         problems: Differences that nobody declared, and declared ones that did not occur.
-        rules: The names of the rules that applied.
+        rules: The titles of the rules that applied.
     """
 
     problems: tuple[str, ...]
@@ -39,27 +39,49 @@ def compare(setting: Setting, probe: Probe, *, theirs: Aspects, ours: Aspects) -
         theirs: What OpenDKIM did.
         ours: What we did.
     """
-    problems, rules = [], set()
-    declared = {difference.aspect: difference for difference in probe.differences}
-    found = {
-        aspect: (theirs.get(aspect, ""), ours.get(aspect, ""))
-        for aspect in sorted({*theirs, *ours})
-        if theirs.get(aspect) != ours.get(aspect)
+    declared = {
+        case.aspect: case
+        for difference in DECLARED
+        for case in difference.cases
+        if (case.setting, case.probe) == (setting.name, probe.name)
     }
-    if WHOLE in declared or {"start", "dead"} & found.keys():
-        found = {WHOLE: (summary(theirs), summary(ours))}
-        found = {} if found[WHOLE][0] == found[WHOLE][1] else found
-    for aspect, (their, our) in found.items():
+    problems, rules = [], set()
+    for aspect, (their, our) in _differing(theirs, ours, whole=OUTCOME in declared).items():
         if aspect in declared:
             meant = declared.pop(aspect)
             if (meant.theirs, meant.ours) != (their, our):
                 problems.append(f"{aspect}: not as declared: theirs {their!r}, ours {our!r}")
             continue
-        rule = next((one for one in RULES if one.applies(setting, aspect, their, our)), None)
+        seen = Seen(
+            setting=setting,
+            aspect=aspect,
+            theirs=their,
+            ours=our,
+            all_theirs=theirs,
+            all_ours=ours,
+        )
+        rule = next((one for one in RULES if one.applies(seen)), None)
         if rule is None:
             problems.append(f"{aspect}: theirs {their!r}, ours {our!r}")
         else:
-            rules.add(rule.name)
+            rules.add(rule.title)
     problems += [f"{aspect}: declared, but alike" for aspect in declared]
-    problems += [f"the rule {name!r} does not apply" for name in set(probe.shows) - rules]
+    problems += [
+        f"the rule {rule.title!r} does not apply here"
+        for rule in RULES
+        if rule.shown_by == (setting.name, probe.name) and rule.title not in rules
+    ]
     return Comparison(problems=tuple(problems), rules=frozenset(rules))
+
+
+def _differing(theirs: Aspects, ours: Aspects, *, whole: bool) -> dict[str, tuple[str, str]]:
+    """The aspects that differ, or only the outcome if one did something else altogether."""
+    found = {
+        aspect: (theirs.get(aspect, ""), ours.get(aspect, ""))
+        for aspect in sorted({*theirs, *ours})
+        if theirs.get(aspect) != ours.get(aspect)
+    }
+    if whole or {"start", "dead"} & found.keys():
+        lines = (summary(theirs), summary(ours))
+        return {OUTCOME: lines} if lines[0] != lines[1] else {}
+    return found

@@ -54,6 +54,10 @@ def records() -> Mapping[str, bytes]:
     found[f"testing{of}"] = b"v=DKIM1; k=rsa; t=y; p=" + rsa("b").public
     found[f"strict{of}"] = b"v=DKIM1; k=rsa; t=s; p=" + rsa().public
     found[f"junk{of}"] = b"v=DKIM1; k=rsa; p=!!!!"
+    found[f"broken{of}"] = b"v=DKIM1; k=rsa; p=" + rsa().public + b"; junk"
+    found[f"keyless{of}"] = b"v=DKIM1; k=rsa"
+    found[f"foreign{of}"] = b"v=spf1 -all"
+    found[f"newtype{of}"] = b"v=DKIM1; k=dsa; p=" + rsa().public
     found[f"version{of}"] = b"v=DKIM2; k=rsa; p=" + rsa().public
     found[f"sha1only{of}"] = b"v=DKIM1; k=rsa; h=sha1; p=" + rsa().public
     found[f"webonly{of}"] = b"v=DKIM1; k=rsa; s=web; p=" + rsa().public

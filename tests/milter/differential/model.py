@@ -10,10 +10,32 @@ from tests.servers.milterclient import Delivery
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EXTERNAL", "INTERNAL", "Difference", "Probe", "Setting"]
+__all__ = ["EXTERNAL", "INTERNAL", "OUTCOME", "Case", "Difference", "Probe", "Setting"]
 
 INTERNAL = Delivery(host="inside.example.org", address="192.0.2.9")
 EXTERNAL = Delivery(host="outside.example.org", address="198.51.100.7")
+
+
+OUTCOME = "outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One place where a difference occurs.
+
+    Attributes:
+        setting: The configuration's name.
+        probe: The message's.
+        theirs: What OpenDKIM does; "" if nothing of the kind.
+        ours: What we do.
+        aspect: What differs: a name of `observe`'s, or all of it in one line.
+    """
+
+    setting: str
+    probe: str
+    theirs: str
+    ours: str
+    aspect: str = OUTCOME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +43,14 @@ class Difference:
     """A difference that is meant.
 
     Attributes:
-        aspect: What differs: a name of `observe`'s.
-        theirs: What OpenDKIM does; "" if the aspect is absent.
-        ours: What we do.
+        title: What differs, in a few words.
         reason: Why.
+        cases: Where it occurs.
     """
 
-    aspect: str
-    theirs: str
-    ours: str
+    title: str
     reason: str
+    cases: tuple[Case, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +61,11 @@ class Probe:
         name: What it is, in a few words.
         message: Its octets.
         delivery: Its circumstances.
-        differences: Those that are meant, beyond the rules'.
-        shows: Names of rules that must apply here, so that no rule outlives its purpose.
     """
 
     name: str
     message: bytes
     delivery: Delivery = INTERNAL
-    differences: tuple[Difference, ...] = ()
-    shows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,7 @@ class Setting:
         files: Its tables.
         probes: The mail.
         base: Whether `keys.BASE` precedes the lines.
+        modes: Modes of files; others have 0600.
     """
 
     name: str
@@ -69,3 +86,4 @@ class Setting:
     files: Mapping[str, str] = field(default_factory=dict)
     probes: tuple[Probe, ...]
     base: bool = True
+    modes: Mapping[str, int] = field(default_factory=dict)

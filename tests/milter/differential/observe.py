@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import dkim
 
+from dkimcore.protocol.names import to_a_labels
 from tests.servers.milterclient import Outlook
 from tests.servers.miltermessage import split_message
-from tests.servers.milterwire import AddField, ChangeField, InsertField
+from tests.servers.milterwire import AddRecipient, DeleteRecipient, Quarantine
 
 from .keys import records
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers.milterclient import Outcome
+    from tests.servers.milterwire import Change
 
 __all__ = ["Aspects", "observe", "summary"]
 
@@ -36,11 +38,7 @@ def observe(outcome: Outcome) -> Aspects:
     aspects = {
         "reply": _reply(outcome),
         "body": "skipped" if any(one.outlook is Outlook.SKIP for _, one in outcome.replies) else "",
-        "envelope": ", ".join(
-            str(one)
-            for one in outcome.changes
-            if not isinstance(one, AddField | ChangeField | InsertField)
-        ),
+        "envelope": ", ".join(sorted(filter(None, map(_envelope, outcome.changes)))),
     }
     if outcome.reply.outlook not in (Outlook.ACCEPT, Outlook.CONTINUE):
         del aspects["envelope"]
@@ -72,10 +70,22 @@ def summary(aspects: Aspects) -> str:
     for number in range(1, 10):
         if f"signature {number} d" in aspects:
             tags = [f"{tag}={aspects[f'signature {number} {tag}']}" for tag in "ads"]
-            told.append(f"signed {' '.join(tags)}")
+            verifies = aspects[f"signature {number} verifies"]
+            told.append(f"signed {' '.join(tags)}" + f" ({verifies})" * (verifies != "yes"))
         if f"results 1 dkim {number}" in aspects:
             told.append(f"dkim={aspects[f'results 1 dkim {number}']}")
     return ", ".join(told)
+
+
+def _envelope(change: Change) -> str:
+    match change:
+        case AddRecipient(address):
+            return f"also to {address.decode().strip('<>')}"
+        case DeleteRecipient(address):
+            return f"not to {address.decode().strip('<>')}"
+        case Quarantine(reason):
+            return f"quarantine: {reason.decode()}"
+    return ""
 
 
 def _reply(outcome: Outcome) -> str:
@@ -135,7 +145,8 @@ def _signature(value: str) -> Aspects:
     if "x" in tags:
         found["x-t"] = str(int(tags["x"]) - int(tags["t"]))
     if "z" in tags:
-        found["z"] = ":".join(sorted(one.partition("=20")[0] for one in tags["z"].split("|")))
+        names = [one.partition(":")[0].lower() for one in tags["z"].split("|")]
+        found["z"] = " ".join(sorted(names))
     counts = Counter(tags.get("h", "").lower().split(":"))
     found["h"] = " ".join(
         name if count == 1 else f"{name}*{count}" for name, count in sorted(counts.items())
@@ -147,13 +158,13 @@ def _verify(message: bytes, index: int) -> str:
     """dkimpy's word on a signature."""
 
     def txt(name: bytes, timeout: int = 5) -> bytes | None:
-        return records().get(name.decode().rstrip(".").lower())
+        return records().get(to_a_labels(name.decode().rstrip(".")))
 
     try:
         judge = dkim.DKIM(message, minkey=512)
-        return "yes" if judge.verify(idx=index, dnsfunc=txt) else "no"
+        return "yes" if judge.verify(idx=index, dnsfunc=txt) else "does not verify"
     except dkim.DKIMException as error:
-        return f"no: {error}"
+        return f"does not verify: {error}"
 
 
 def _results(number: int, value: str) -> Aspects:

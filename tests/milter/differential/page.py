@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .catalogue import TOPICS
+from .declared import DECLARED
 from .rules import RULES
 
 if TYPE_CHECKING:
-    from .model import Setting
+    from collections.abc import Mapping
+
+    from .model import Difference, Setting
 
 __all__ = ["page"]
 
@@ -22,52 +25,40 @@ signature. Everything that differs is on this page; what is not here is alike.
 
 ## In many places
 
-| OpenDKIM | dkimcore | Why |
-|---|---|---|
+| What | OpenDKIM | dkimcore | Why |
+|---|---|---|---|
 {rules}
 """
 
 
 def page() -> str:
     """Prints the page."""
-    settings = [setting for topic in TOPICS.values() for setting in topic]
-    parts = [
-        INTRODUCTION.format(
-            settings=len(settings),
-            probes=sum(len(setting.probes) for setting in settings),
-            rules="\n".join(_row(rule.theirs, rule.ours, rule.reason) for rule in RULES),
-        )
-    ]
-    for topic, members in TOPICS.items():
-        sections = [_section(setting) for setting in members if _differs(setting)]
-        if sections:
-            parts += [f"## {topic}\n", *sections]
-    return "\n".join(parts)
+    settings = {one.name: one for topic in TOPICS.values() for one in topic}
+    head = INTRODUCTION.format(
+        settings=len(settings),
+        probes=sum(len(setting.probes) for setting in settings.values()),
+        rules="\n".join(_row(rule.title, rule.theirs, rule.ours, rule.reason) for rule in RULES),
+    )
+    return "\n".join([head, *(_section(one, settings) for one in DECLARED)])
 
 
-def _differs(setting: Setting) -> bool:
-    return any(probe.differences for probe in setting.probes)
-
-
-def _section(setting: Setting) -> str:
-    lines = [f"### {_text(setting.name[:1].upper() + setting.name[1:])}", ""]
-    if setting.conf.strip():
-        lines += ["```text", setting.conf.strip(), "```", ""]
-    for name, content in setting.files.items():
-        lines += [f"`{name}`:", "", "```text", content.rstrip(), "```", ""]
-    lines += ["| Mail | What | OpenDKIM | dkimcore | Why |", "|---|---|---|---|---|"]
-    lines += [
-        _row(
-            _text(probe.name),
-            one.aspect,
-            _code(one.theirs),
-            _code(one.ours),
-            one.reason,
-        )
-        for probe in setting.probes
-        for one in probe.differences
-    ]
-    return "\n".join([*lines, ""])
+def _section(difference: Difference, settings: Mapping[str, Setting]) -> str:
+    lines = [f"## {_text(difference.title)}", "", difference.reason, ""]
+    for name in dict.fromkeys(case.setting for case in difference.cases):
+        setting = settings[name]
+        lines += [f"*{_text(setting.name[:1].upper() + setting.name[1:])}*", ""]
+        if setting.conf.strip():
+            lines += ["```text", setting.conf.strip(), "```", ""]
+        for file, content in setting.files.items():
+            lines += [f"`{file}`:", "", "```text", content.rstrip(), "```", ""]
+        lines += ["| Mail | What | OpenDKIM | dkimcore |", "|---|---|---|---|"]
+        lines += [
+            _row(_text(case.probe), case.aspect, _code(case.theirs), _code(case.ours))
+            for case in difference.cases
+            if case.setting == name
+        ]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _row(*cells: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 
 from tests.cases.keys import FOLDER
 
 from .messages import sender, signed
 from .model import EXTERNAL, Probe, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["SETTINGS"]
 
@@ -38,6 +42,7 @@ def tables(
     *,
     probes: tuple[Probe, ...],
     more: str = "",
+    modes: Mapping[str, int] | None = None,
 ) -> Setting:
     """A configuration with tables.
 
@@ -48,12 +53,14 @@ def tables(
         keys: The KeyTable's text.
         probes: The mail.
         more: More options.
+        modes: Modes of files.
     """
     return Setting(
         name=name,
         conf=f"{TABLES}SigningTable {kind}{{folder}}/rows\n{more}",
         files={"keys": keys, "rows": rows},
         probes=probes,
+        modes=modes or {},
     )
 
 
@@ -180,11 +187,19 @@ SETTINGS = (
         probes=mail("joe@example.com", "joe@example.net", "joe@example.edu"),
     ),
     tables(
-        "a key file that others can replace",
+        "a key file in a folder that all may write to, with the sticky bit",
         "refile:",
         "*@example.com k1\n",
         more="RequireSafeKeys yes\n",
         probes=mail("joe@example.com"),
+    ),
+    tables(
+        "a key file that others can read",
+        "refile:",
+        "*@example.com k1\n",
+        more="RequireSafeKeys yes\n",
+        probes=mail("joe@example.com"),
+        modes={"rsa2048.pem": 0o644, ".": 0o755},
     ),
     tables(
         "no row: verified instead",

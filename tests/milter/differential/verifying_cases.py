@@ -77,11 +77,24 @@ SETTINGS = (
             outside("record version", signed(s=b"version")),
             outside("record sha1only", signed(s=b"sha1only")),
             outside("record webonly", signed(s=b"webonly")),
+            outside("record broken", signed(s=b"broken")),
+            outside("record keyless", signed(s=b"keyless")),
+            outside("record foreign", signed(s=b"foreign")),
+            outside("record newtype", signed(s=b"newtype")),
+            outside("record of an Ed25519 key", signed(s=b"ed")),
             outside("t=y, and it fails", signed(s=b"testing")),
             outside("t=y, and it passes", signed(s=b"testing", key="b")),
             outside("t=s and i= of a subdomain", signed(s=b"strict", i=b"@sub.example.com")),
             outside("RSA of 1024 bits", signed(s=b"rsa1024", key="1024")),
             outside("RSA of 768 bits", signed(s=b"rsa768", key="768")),
+        ),
+    ),
+    Setting(
+        name="key records of all kinds, On-Default reject",
+        conf="On-Default reject\n",
+        probes=tuple(
+            outside(f"record {name}", signed(s=name.encode()))
+            for name in ("junk", "version", "broken", "keyless", "sha1only", "webonly", "newtype")
         ),
     ),
     Setting(
@@ -181,14 +194,26 @@ SETTINGS = (
     action("On-NoSignature", "reject", UNSIGNED, GOOD, more="AlwaysAddARHeader yes\n"),
     action("On-Default", "reject", *EVERY),
     action("On-Default", "reject", BAD, NO_KEY, UNSIGNED, more="On-NoSignature accept\n"),
+    *(
+        Setting(
+            name="the DNS does not answer" + (f", On-DNSError {value}" if value else ""),
+            conf="Nameservers 127.0.0.66\nDNSTimeout 1\n"
+            + (f"On-DNSError {value}\n" if value else ""),
+            base=False,
+            probes=(GOOD,),
+        )
+        for value in ("", "reject", "accept")
+    ),
     Setting(
-        name="DNS failure",
+        name="TestDNSData without the name",
         conf="TestDNSData csl:x._domainkey.example.com=v=DKIM1\n",
+        base=False,
         probes=(GOOD,),
     ),
     Setting(
-        name="On-DNSError accept",
-        conf="TestDNSData csl:x._domainkey.example.com=v=DKIM1\nOn-DNSError accept\n",
+        name="TestDNSData with the name",
+        conf="TestDNSData csl:rsa._domainkey.example.com=v=DKIM1; p=\n",
+        base=False,
         probes=(GOOD,),
     ),
     Setting(
