@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew", "Death"]
 
-_END_SECONDS = 0.9
-"""How long workers get to end; they themselves take 0.8 s at most."""
+_END_SECONDS = 0.8
+"""How long workers get to end; they themselves take 0.7 s at most."""
 
 _DRAIN_SECONDS = 0.5
 """How long workers get to say that they take no more connections."""

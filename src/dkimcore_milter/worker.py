@@ -34,7 +34,7 @@ DRAIN = b"d"
 """What a supervisor sends for: take no more connections, end when the last one is closed.  The
 worker sends it back as soon as it takes none.  The end of the connection means: end now."""
 
-_FINISH_SECONDS = 0.8
+_FINISH_SECONDS = 0.7
 """How long the messages under way may take at the end."""
 
 _SETTLE_SECONDS = 1.0
