@@ -16,7 +16,15 @@ GENERATED = ROOT / "docs/reference/_generated"
 sys.path.insert(0, str(ROOT))
 
 from dkimcore.version import __version__  # noqa: E402
-from scripts import conformance, limits, milter_flags, modules, options, statuses  # noqa: E402
+from scripts import (  # noqa: E402
+    conformance,
+    differences,
+    limits,
+    milter_flags,
+    modules,
+    options,
+    statuses,
+)
 
 project = "dkimcore"
 author = "The dkimcore authors"
@@ -33,6 +41,7 @@ exclude_patterns = [
     "_build",
     # Included, no pages.
     "explanation/performance_table.md",
+    "reference/_generated/differences.md",
     "reference/_generated/milter_flags.md",
     "reference/_generated/options.md",
 ]
@@ -86,7 +95,10 @@ def skip_unexplained(
 def generate(app: Sphinx) -> None:
     """Writes the pages that are made from the tests and from the code."""
     GENERATED.mkdir(parents=True, exist_ok=True)
-    for module in (conformance, limits, milter_flags, modules, options, statuses):
+    for module in (
+        *(conformance, differences, limits, milter_flags),
+        *(modules, options, statuses),
+    ):
         output = GENERATED / f"{module.__name__.rpartition('.')[2]}.md"
         text = module.page()
         if not output.exists() or output.read_text("utf-8") != text:  # or Sphinx reads it again

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 INTRODUCTION = """\
-# Differences from OpenDKIM
-
 {settings} configurations with {probes} messages go to Debian's opendkim (2.11.0~beta2) and to
 `dkimcore-milter` in one test, `tests/milter/differential/test_differential.py`. It compares the
 replies, the fields that are added and removed and their content, and lets dkimpy verify each
