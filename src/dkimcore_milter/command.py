@@ -134,6 +134,8 @@ def _serve(
     except ImportError as error:
         from dkimcore_milter.versions import missing_pymilter
 
+        if error.name != "milter":
+            raise  # a fault of ours
         _say(program, missing_pymilter(error))
         return os.EX_CONFIG
     make = partial(make_log, name=program)

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from dkimcore.settings.model import Settings
     from dkimcore_milter.transaction import Transaction
 
-__all__ = ["MAX_FILE_OCTETS", "DiagnosticDirectory"]
+__all__ = ["MAX_FILES", "MAX_FILE_OCTETS", "DiagnosticDirectory"]
+
+MAX_FILES = 10_000
+"""Files that a worker writes: strangers decide how many signatures fail, and 640 MiB is what
+they may fill.  OpenDKIM has no limit."""
 
 MAX_FILE_OCTETS = 65_536
 """Octets of a file; what differs stands first, so that a cut loses the least."""
@@ -54,13 +58,14 @@ class DiagnosticDirectory:
         settings: DiagnosticDirectory, which may be unset, and what its path counts from.
     """
 
-    __slots__ = ("_path",)
+    __slots__ = ("_path", "_written")
 
     def __init__(self, settings: Settings) -> None:
         path, process = settings.verifying.diagnostic_directory, settings.process
         # chroot() leaves the process in the new root.
         base = process.base_directory if process.root_directory is None else "/"
         self._path = None if path is None else os.path.join(base or "", path)
+        self._written = 0  # threads may count one too few, which does not matter
 
     def write(
         self, transaction: Transaction, results: Iterable[SignatureResult], *, header: Header
@@ -77,7 +82,12 @@ class DiagnosticDirectory:
         if self._path is None:
             return
         failed = [result for result in results if _failed_with_copies(result)]
-        if not failed:
+        if not failed or self._written > MAX_FILES:
+            return
+        if self._written == MAX_FILES:
+            self._written += 1
+            text = f"no more diagnostic files: {MAX_FILES} were written; reload to go on"
+            transaction.say(Level.WARNING, text, event="diagnostic-file-failed")
             return
         if not _QUEUE_ID.fullmatch(transaction.job_id):
             text = "no diagnostic file: the queue id cannot be the name of a file"
@@ -92,6 +102,7 @@ class DiagnosticDirectory:
             text = f"can't write diagnostic file {path}: {why}"
             transaction.say(Level.WARNING, text, event="diagnostic-file-failed", path=path)
         else:
+            self._written += 1
             text = f"wrote diagnostic file {path}"
             transaction.say(Level.INFO, text, event="diagnostic-file", path=path)
 

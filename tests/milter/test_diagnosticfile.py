@@ -214,6 +214,17 @@ def test_a_file_has_its_limit_and_what_differs_is_in_it(receive, place):
     assert differences(content.decode()) == ["-Subject: dinner", "+Subject: winner"]
 
 
+def test_strangers_cannot_fill_the_disk(tmp_path, place, monkeypatch):
+    monkeypatch.setattr("dkimcore_milter.diagnosticfile.MAX_FILES", 2)
+    mta = Mta(site(tmp_path, verifying={"diagnostic_directory": str(place)}), macros=MACROS)
+    said = []
+    for job_id in ("4Bq1", "4Bq2", "4Bq3", "4Bq4"):
+        mta.macros["i"] = job_id
+        said += mta.pass_on(won(mail())).lines("diagnostic-file-failed")
+    assert sorted(file.name for file in place.iterdir()) == ["4Bq1", "4Bq2"]
+    assert said == ["no more diagnostic files: 2 were written; reload to go on"]
+
+
 def test_what_a_terminal_would_obey_is_not_written(receive, place):
     header = [*SIMPLE, (b"Comments", b" \x1b[2J\xff \xc2\x9b \xe2\x80\xae\r\n\tfold\xc3\xbc\t.")]
     receive(won(mail(header, fields=("from", "subject", "comments"))))
