@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,12 +39,17 @@ auid@example.com     one:@mail.example.com
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder():
     """Tables, lists and keys that configurations choose from."""
-    site = Site(tmp_path_factory.mktemp("site"))
+    # Pytest's own folders let nobody in, and below such a folder modes do not matter.
+    with tempfile.TemporaryDirectory(prefix="dkimcore-test-") as name:
+        yield furnish(Site(Path(name)))
+
+
+def furnish(site):
+    """Writes the files of a site, and returns its folder."""
     key = site.key("good.pem")
     site.key("small.pem", SMALL_RSA)
-    # Only what stands above the folder decides whether others can come to this one.
     site.folder.chmod(0o755)
     open_key = site.key("open.pem", mode=0o666)
     junk = site.write("junk.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
@@ -201,3 +209,183 @@ def test_it_concludes_what_a_session_does(folder, configuration, fields, envelop
         assert explanation.ending == rehearsal.conclusion
     assert (explanation.error is not None) == (explanation.outcome is Outcome.UNSIGNABLE)
     assert explanation.steps
+
+
+INSIDE = Peer(host="localhost", address="127.0.0.1")
+OUTSIDE = Peer(host="[192.0.2.9]", address="192.0.2.9")
+LETTER = b"From: good@example.com\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
+FORGED = b"Authentication-Results: mx.example.net; dkim=pass header.d=bank.example\r\n"
+
+
+@pytest.fixture
+def ask(folder):
+    """Explains a message at a site with the tables, and these lines besides."""
+
+    def call(lines="", header=LETTER, *, peer=INSIDE, recipients=()):
+        path = folder / "opendkim.conf"
+        path.write_text(TABLES[0].format(folder) + lines.format(folder))
+        engine = Engine.load(load_settings(str(path)), clock=lambda: NOW)
+        macros = {"i": "4Bq1", "j": "mx.example.net"}
+        try:
+            return explain(
+                engine, header, Envelope(peer=peer, macros=macros, recipients=recipients)
+            )
+        finally:
+            engine.close()
+
+    return call
+
+
+def told(explanation, question):
+    """The answers to a question, each with its place as ``NAME:LINE``."""
+    return [
+        (step.answer, step.place.rpartition("/")[2])
+        for step in explanation.steps
+        if step.question == question
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "peer", "outcome", "question", "answer", "place"),
+    [
+        (
+            *("PeerList 192.0.2.0/24\n", OUTSIDE, Outcome.LEFT_ALONE),
+            *("peer", "192.0.2.9 is in PeerList, as 192.0.2.0/24", "opendkim.conf:3"),
+        ),
+        (
+            *("PeerList 198.51.100.1\n", INSIDE, Outcome.SIGNED),
+            *("peer", "127.0.0.1 is not in PeerList", "opendkim.conf:3"),
+        ),
+        (
+            *("MaximumHeaders 20\n", INSIDE, Outcome.REFUSED),
+            *("header", "the header has 62 octets, more than MaximumHeaders allows, 20"),
+            "opendkim.conf:3",
+        ),
+        (
+            *("ExemptDomains example.com\n", INSIDE, Outcome.LEFT_ALONE),
+            *("exempt", "example.com is in ExemptDomains", "opendkim.conf:3"),
+        ),
+        (
+            *("ExemptDomains example.com\n", OUTSIDE, Outcome.LEFT_ALONE),
+            *("exempt", "example.com is in ExemptDomains", "opendkim.conf:3"),
+        ),
+        (
+            *("Mode v\n", INSIDE, Outcome.LEFT_ALONE),
+            *("mode", "Mode has no s: nothing is signed", "opendkim.conf:3"),
+        ),
+        (
+            *("Mode s\n", OUTSIDE, Outcome.LEFT_ALONE),
+            *("mode", "Mode has no v: nothing is verified", "opendkim.conf:3"),
+        ),
+        (
+            *("ReplaceRules {0}/Rules\n", INSIDE, Outcome.SIGNED),
+            *("author", "the author is good@example.com", ""),
+        ),
+    ],
+)
+def test_the_rule_that_decides_is_named(ask, lines, peer, outcome, question, answer, place):
+    explanation = ask(lines, peer=peer)
+    assert explanation.outcome is outcome
+    assert (answer, place) in told(explanation, question)
+
+
+def test_the_place_of_a_row_in_a_file_is_named(ask, folder):
+    (folder / "peers").write_text("# ours\n192.0.2.0/24\n")
+    explanation = ask("PeerList {0}/peers\n", peer=OUTSIDE)
+    assert told(explanation, "peer") == [
+        ("192.0.2.9 is in PeerList, as 192.0.2.0/24", "peers:2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "header", "peer", "outcome"),
+    [
+        ("RequiredHeaders yes\n", b"From: good@example.com\r\n", INSIDE, Outcome.REFUSED),
+        ("StrictHeaders yes\n", b"From: good@example.com\r\n", INSIDE, Outcome.MALFORMED),
+        ("StrictHeaders yes\n", b"From: good@example.com\r\n", OUTSIDE, Outcome.MALFORMED),
+        ("StrictHeaders yes\n", LETTER, INSIDE, Outcome.SIGNED),
+        ("RequiredHeaders yes\n", LETTER, INSIDE, Outcome.SIGNED),
+        ("", b"From: nobody\r\n", INSIDE, Outcome.MALFORMED),
+        ("Mode v\n", b"From: nobody\r\n", INSIDE, Outcome.VERIFIED),
+        ("Mode s\n", b"From: nobody\r\n", INSIDE, Outcome.LEFT_ALONE),
+        ("IgnoreMalformedMail yes\n", b"From: nobody\r\n", INSIDE, Outcome.LEFT_ALONE),
+        ("IgnoreMalformedMail yes\n", b"From: nobody\r\n" + FORGED, INSIDE, Outcome.CLEANED),
+        ("ExemptDomains example.com\n", LETTER + FORGED, OUTSIDE, Outcome.CLEANED),
+        ("KeepAuthResults yes\nExemptDomains example.com\n", LETTER + FORGED, OUTSIDE,
+         Outcome.LEFT_ALONE),
+        ("ReplaceRules {0}/Rules\n", LETTER + b"X: Subject\r\n", INSIDE, Outcome.SIGNED),
+        ("", LETTER + b"X: a\r\nno colon\r\n", OUTSIDE, Outcome.VERIFIED),
+        ("", b"From: x@sub.example.com.\r\n", INSIDE, Outcome.VERIFIED),
+    ],
+)  # fmt: skip
+def test_headers_that_are_not_as_usual(ask, option, header, peer, outcome):
+    assert ask(option, header, peer=peer).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("author", "question", "answer"),
+    [
+        ("unknown", "tables", "unknown key 'nowhere'"),
+        ("signer", "tables", "has no '@'"),
+        ("absent", "key", "does not exist"),
+        ("junk", "key", "junk.pem cannot sign"),
+        ("open", "key", "can be read or written"),
+    ],
+)
+def test_what_keeps_a_message_from_being_signed_is_told(ask, author, question, answer):
+    explanation = ask("", LETTER.replace(b"good", author.encode()))
+    assert explanation.outcome is Outcome.UNSIGNABLE
+    assert explanation.error is not None
+    assert explanation.ending is not None
+    assert any(answer in text and place for text, place in told(explanation, question))
+
+
+def test_a_key_that_is_too_short_is_told_with_its_size(ask):
+    explanation = ask("MinimumKeyBits 2048\n", LETTER.replace(b"good", b"small"))
+    assert explanation.outcome is Outcome.UNSIGNABLE
+    assert "1024 bits, need at least 2048" in told(explanation, "key")[0][0]
+
+
+def test_a_stranger_learns_what_would_be_if_it_were_ours(ask):
+    (remark,) = told(ask(peer=OUTSIDE), "remark")
+    assert remark == ("from a client of ours it would be signed: d=example.com s=s1", "")
+    (remark,) = told(ask(header=LETTER.replace(b"good", b"other"), peer=OUTSIDE), "remark")
+    assert remark[0].startswith("nor from a client of ours: no signing table match")
+    (remark,) = told(ask(header=LETTER.replace(b"good", b"unknown"), peer=OUTSIDE), "remark")
+    assert "could not be signed" in remark[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "more", "outcome", "text"),
+    [
+        ("bob@example.net=one", "", Outcome.VERIFIED, "if it passes"),
+        ("bob@example.net=one", "ResignAll yes\n", Outcome.VERIFIED, "in any case"),
+        ("bob@example.net=absent", "", Outcome.UNSIGNABLE, "if it passes"),
+        ("carol@example.net=one", "", Outcome.VERIFIED, None),
+    ],
+)
+def test_what_is_signed_again_is_told(ask, row, more, outcome, text):
+    lines = f"ResignMailTo {row}\n{more}"
+    explanation = ask(lines, peer=OUTSIDE, recipients=(b"<bob@example.net>",))
+    assert explanation.outcome is outcome
+    found = told(explanation, "recipient")
+    assert found == ([] if text is None else found)
+    assert all(text in answer and place == "opendkim.conf:3" for answer, place in found)
+    assert bool(found) == (text is not None)
+
+
+def test_signatures_that_would_be_verified_are_described(ask):
+    signature = (
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=example.org; s=s1; h=from; b=AAAA;\r\n"
+        b" bh=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n"
+    )
+    header = LETTER + signature + b"DKIM-Signature: junk\r\n" + FORGED
+    explanation = ask("MaximumSignaturesToVerify 2\n", header + signature, peer=OUTSIDE)
+    assert [answer for answer, _ in told(explanation, "signature")] == [
+        "1: d=example.org a=rsa-sha256, by the record at s1._domainkey.example.org",
+        "2: it cannot be parsed",
+        "1 more are not verified (MaximumSignaturesToVerify)",
+    ]
+    assert told(explanation, "results") == [
+        ("1 Authentication-Results fields that claim to be mx.example.net's are deleted", ""),
+    ]
