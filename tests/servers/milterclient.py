@@ -134,12 +134,23 @@ def deliver(
         return converse(client, message, delivery or Delivery())
 
 
-def converse(client: MilterClient, message: bytes, delivery: Delivery) -> Outcome:
-    """Plays one message on a connection that is negotiated and nothing else."""
+def converse(
+    client: MilterClient, message: bytes, delivery: Delivery, *, greeted: bool = False
+) -> Outcome:
+    """Plays one message on an open connection.
+
+    Args:
+        client: The connection.
+        message: The message; CRLF or LF.
+        delivery: Its circumstances.
+        greeted: Whether an earlier message on this connection told who the client is; else
+            the connection is negotiated and nothing more.
+    """
     replies: list[tuple[str, Reply]] = []
     changes: tuple[Change, ...] = ()
-    _greet(client, delivery, replies)
-    if not _decided(replies):
+    if not greeted:
+        _greet(client, delivery, replies)
+    if not replies or not _decided(replies):
         _envelope(client, delivery, replies)
     if not _decided(replies):
         changes = _content(client, message, delivery, replies)

@@ -53,6 +53,28 @@ SENDING = (
         ),
     ),
     Difference(
+        title="On-InternalError and tables",
+        reason="OpenDKIM answers a row without a key, or a key file that is not there, with a "
+        "temporary failure in any case, and a file that holds no key with On-InternalError. "
+        "Here On-InternalError decides about all of them. Its default is tempfail; with accept the "
+        "mail goes out unsigned, and the log says so.",
+        cases=tuple(
+            Case(
+                f"keys that cannot be used, On-InternalError {value}",
+                f"from joe@example.{ending}",
+                "eoh: tempfail",
+                ours,
+            )
+            for value, ours in (
+                ("accept", "eoh: accept"),
+                ("reject", "eoh: reject"),
+                ("discard", "eoh: discard"),
+                ("quarantine", "eom: accept, quarantine"),
+            )
+            for ending in ("net", "edu")
+        ),
+    ),
+    Difference(
         title="Keys below a folder with the sticky bit",
         reason="In such a folder, like /tmp, nobody can replace another user's file. OpenDKIM "
         "calls every key below it unsafe. The key file itself must still be private.",
@@ -180,6 +202,20 @@ SENDING = (
         reason="OpenDKIM tells the MTA to send no more of it. It is read here, and the "
         "signature is the same.",
         cases=(Case("MaximumSignedBytes", "a longer body", "skipped", "", "body"),),
+    ),
+    Difference(
+        title="Several blanks behind the colon with milter protocol 2",
+        reason="An MTA of that version takes one blank away, and OpenDKIM does not put it back "
+        "where there are more. Its simple signature is wrong then.",
+        cases=(
+            Case(
+                "milter protocol 2, simple/simple",
+                "odd white space",
+                "does not verify",
+                "yes",
+                "signature 1 verifies",
+            ),
+        ),
     ),
     Difference(
         title="RequestReports",

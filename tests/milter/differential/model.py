@@ -61,11 +61,13 @@ class Probe:
         name: What it is, in a few words.
         message: Its octets.
         delivery: Its circumstances.
+        version: The version of the milter protocol.
     """
 
     name: str
     message: bytes
     delivery: Delivery = INTERNAL
+    version: int = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ def summary(aspects: Aspects) -> str:
     """What happened, in one line."""
     told = [aspects[name] for name in ("start", "dead", "reply") if name in aspects]
     told += [f"removed {aspects['removed']}"] if "removed" in aspects else []
+    told += ["quarantine"] if aspects.get("envelope", "").startswith("quarantine") else []
     for number in range(1, 10):
         if f"signature {number} d" in aspects:
             tags = [f"{tag}={aspects[f'signature {number} {tag}']}" for tag in "ads"]

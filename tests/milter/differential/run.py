@@ -65,7 +65,9 @@ def _observed(process: FilterProcess, setting: Setting) -> Observed:
     found: Observed = {}
     for probe in setting.probes:
         try:
-            found[probe.name] = observe(deliver(process.address, probe.message, probe.delivery))
+            found[probe.name] = observe(
+                deliver(process.address, probe.message, probe.delivery, version=probe.version)
+            )
         except (MilterError, OSError) as error:
             found[probe.name] = {"dead": "it crashed" if process.ends(CRASH) else str(error)}
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .messages import PLAIN, message, signed
+from .messages import PLAIN, arriving, message, signed
 from .model import EXTERNAL, INTERNAL, Probe, Setting
 
 __all__ = ["SETTINGS"]
@@ -50,6 +50,26 @@ SETTINGS = (
         canonicalization, ("simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed")
     ),
     canonicalization("relaxed"),
+    *(
+        Setting(
+            name=f"milter protocol 2, {value}",
+            conf=f"{ONE}Canonicalization {value}\nOverSignHeaders From\nSoftwareHeader yes\n",
+            probes=tuple(
+                Probe(name=name, message=octets, delivery=delivery, version=2)
+                for name, octets, delivery in (
+                    ("signing", PLAIN, INTERNAL),
+                    ("odd white space", ODD, INTERNAL),
+                    ("verifying", signed(c=value.encode()), EXTERNAL),
+                    (
+                        "forged results",
+                        arriving(b"mx.example.net; dkim=pass", b"mx.example.net; dkim=fail"),
+                        EXTERNAL,
+                    ),
+                )
+            ),
+        )
+        for value in ("simple/simple", "relaxed/relaxed")
+    ),
     rich("no option but the key", ONE),
     rich("OverSignHeaders as Debian ships it", KEY),
     rich("SignHeaders", KEY + "SignHeaders X-Foo,Subject,Date\n"),

@@ -186,6 +186,17 @@ SETTINGS = (
         "junk example.edu:s1:{folder}/records\n",
         probes=mail("joe@example.com", "joe@example.net", "joe@example.edu"),
     ),
+    *(
+        tables(
+            f"keys that cannot be used, On-InternalError {value}",
+            "refile:",
+            "*@example.com junk\n*@example.net nokey\n*@example.edu missing\n",
+            "junk example.com:s1:{folder}/records\nmissing %:s1:{folder}/none.pem\n",
+            more=f"On-InternalError {value}\n",
+            probes=mail("joe@example.com", "joe@example.net", "joe@example.edu"),
+        )
+        for value in ("accept", "reject", "discard", "quarantine")
+    ),
     tables(
         "a key file in a folder that all may write to, with the sticky bit",
         "refile:",

@@ -9,6 +9,7 @@ import pytest
 from .catalogue import TOPICS
 from .compare import compare
 from .declared import DECLARED
+from .model import Probe, Setting
 from .rules import RULES
 from .run import observe_both
 
@@ -65,3 +66,34 @@ def test_every_declared_difference_names_mail_that_is_sent():
     named = [(case.setting, case.probe) for one in DECLARED for case in one.cases]
     assert {*named, *(rule.shown_by for rule in RULES)} <= known
     assert len(SETTINGS) >= 60
+
+
+def test_a_difference_must_be_declared_and_occur():
+    setting = Setting(name="MacroList", conf="", probes=())
+    probe = Probe(name="a match, then another value", message=b"")
+    (case,) = [
+        case
+        for one in DECLARED
+        for case in one.cases
+        if (case.setting, case.probe) == (setting.name, probe.name)
+    ]
+    accepted, signed = (
+        {"reply": "eom: accept"},
+        {
+            "reply": "eom: accept",
+            "signature 1 a": "rsa-sha256",
+            "signature 1 d": "example.com",
+            "signature 1 s": "s1",
+            "signature 1 verifies": "yes",
+        },
+    )
+    as_declared = compare(setting, probe, theirs=accepted, ours=signed)
+    assert not as_declared.problems
+    alike = compare(setting, probe, theirs=accepted, ours=accepted)
+    assert alike.problems == (f"{case.aspect}: declared, but alike",)
+    other = compare(setting, probe, theirs=accepted, ours=signed | {"signature 1 d": "a.test"})
+    assert other.problems[0].startswith("outcome: not as declared")
+    undeclared = compare(setting, Probe(name="another", message=b""), theirs=accepted, ours=signed)
+    assert "signature 1 d: theirs '', ours 'example.com'" in undeclared.problems
+    dead = compare(setting, Probe(name="another", message=b""), theirs=accepted, ours={"dead": "x"})
+    assert dead.problems == ("outcome: theirs 'eom: accept', ours 'x'",)
