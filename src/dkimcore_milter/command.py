@@ -134,7 +134,7 @@ def _serve(
     except ImportError as error:
         from dkimcore_milter.versions import missing_pymilter
 
-        if error.name != "milter":
+        if (error.name or "").startswith("dkimcore"):
             raise  # a fault of ours
         _say(program, missing_pymilter(error))
         return os.EX_CONFIG

@@ -43,7 +43,7 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Takes the signals of `OBEYED` from now on; for the main thread only."""
+    """Takes the signals of `OBEYED` until `close`; for the main thread only."""
 
     def __init__(self) -> None:
         self._pending: set[Event] = set()
@@ -52,9 +52,16 @@ class Signals:
         for end in (self._woken, self._waker):
             end.settimeout(0)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        for number in OBEYED:
-            signal.signal(number, self._on_signal)
+        self._before = {number: signal.signal(number, self._on_signal) for number in OBEYED}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OBEYED)  # whoever started us may block them
+
+    def close(self) -> None:
+        """Leave the signals to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        self._woken.close()
+        self._waker.close()
 
     def wait(self, timeout: float | None = None) -> frozenset[Event]:
         """Wait for signals.

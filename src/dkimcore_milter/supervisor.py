@@ -11,6 +11,7 @@ connections see the new settings, old ones keep theirs, and mail never waits for
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -78,18 +79,19 @@ def run(
         StartFailure: Anything else went wrong before mail was served; it has the status.
     """
     launch = Launch(settings, make_log=make_log, program=program)
-    signals = Signals()  # before there is a socket: whoever can connect may also send signals
-    try:
-        with signals.interruptible():
-            generation, status = launch.begin()
-    except Interrupted:
-        launch.end()
-        return os.EX_OK
-    if generation is None:
-        return status
-    name = f"{program} {version}".strip()
-    supervisor = _Supervisor(launch, generation, settings, load=load, name=name)
-    return supervisor.run(signals, arguments)
+    # Before there is a socket: whoever can connect may also send signals.
+    with contextlib.closing(Signals()) as signals:
+        try:
+            with signals.interruptible():
+                generation, status = launch.begin()
+        except Interrupted:
+            launch.end()
+            return os.EX_OK
+        if generation is None:
+            return status
+        name = f"{program} {version}".strip()
+        supervisor = _Supervisor(launch, generation, settings, load=load, name=name)
+        return supervisor.run(signals, arguments)
 
 
 class _Supervisor:

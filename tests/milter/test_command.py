@@ -297,8 +297,9 @@ class TestServing:
         assert "pymilter is not installed" in run("-V", env=environment).stdout
 
     def test_it_starts_without_pymilter_to_say_what_is_missing(self, call, conf, monkeypatch):
-        for module in ("supervisor", "adapter"):
-            monkeypatch.setitem(sys.modules, f"dkimcore_milter.{module}", None)
+        for module in ("supervisor", "launch", "worker", "crew", "adapter"):
+            monkeypatch.delitem(sys.modules, f"dkimcore_milter.{module}", raising=False)
+        monkeypatch.setitem(sys.modules, "milter", None)
         ran = call("-x", conf("Mode v", "Socket inet:8891@localhost"))
         assert ran.returncode == 78
         assert ran.stderr.startswith("dkimcore-milter: pymilter is not installed, or cannot be")
