@@ -1,0 +1,54 @@
+"""scripts/setup.sh: what tests ask for it installs, and nothing else is touched.
+
+That it works on a fresh Debian is not shown here: it installs packages.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.servers import INSTALL
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SETUP = ROOT / "scripts/setup.sh"
+TEXT = SETUP.read_text("ascii")
+PACKAGES = set(re.findall(r"^\s*(?:need|want) ([a-z0-9-]+) ", TEXT, re.MULTILINE))
+
+
+@pytest.mark.parametrize("package", sorted(set(INSTALL.values())))
+def test_it_brings_every_program_that_tests_ask_for(package):
+    assert package in PACKAGES
+
+
+def test_it_brings_what_pymilter_is_built_with_and_names_it():
+    needed = {"libmilter-dev", "gcc", "libc6-dev", "python3-dev"}
+    assert needed <= PACKAGES
+    assert "libmilter-dev gcc libc6-dev python3-dev" in TEXT
+
+
+def test_its_extras_are_those_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    chosen = re.findall(r"^(demo|test)\) extras=(\S+) ;;$", TEXT, re.MULTILINE)
+    assert dict(chosen) == {"demo": "cli,milter", "test": "cli,docs,milter,test"}
+    assert {extra for _, names in chosen for extra in names.split(",")} <= extras
+
+
+def test_no_package_is_removed_and_no_daemon_started():
+    assert "--no-remove" in TEXT
+    assert "exit 101" in TEXT  # policy-rc.d
+
+
+@pytest.mark.parametrize("arguments", [[], ["install"]])
+def test_a_wrong_purpose_changes_nothing(arguments, tmp_path):
+    ran = subprocess.run(
+        [SETUP, *arguments], cwd=tmp_path, capture_output=True, check=False, timeout=60
+    )
+    assert ran.returncode != 0
+    assert ran.stderr
+    assert list(tmp_path.iterdir()) == []
