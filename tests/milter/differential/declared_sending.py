@@ -245,6 +245,19 @@ SENDING = (
         cases=(Case("authors", "joe @ example.com", ACCEPTED, SIGNED),),
     ),
     Difference(
+        title="From fields that readers understand in different ways",
+        reason="Mail programs differ in whom they show as the author of such a field, so no "
+        "signature vouches for one of them. OpenDKIM picks one. The log names the field.",
+        cases=tuple(
+            Case("authors in careless From fields", author, SIGNED, f"{ACCEPTED}, dkim=permerror")
+            for author in (
+                *("<joe@example.com", "<joe@example.com> joe", "Joe <<joe@example.com>>"),
+                *("joe@example.com ann@example.com", "Joe <joe@example.com> <ann@example.org>"),
+                *("joe@sub.example.com@example.com", "Joe <mailto:joe@example.com>"),
+            )
+        ),
+    ),
+    Difference(
         title="The size of a header",
         reason="MaximumHeaders is 65536 in OpenDKIM unless set, here 262144: long lists of "
         "recipients and ARC chains pass. The same action, On-Security, is above it.",

@@ -171,6 +171,25 @@ SETTINGS = (
         ),
     ),
     Setting(
+        name="authors in careless From fields",
+        conf=KEY,
+        probes=tuple(
+            Probe(name=author, message=message(author=author.encode()))
+            for author in (
+                *("Smith, Joe <joe@example.com>", "Dr. Joe <joe@example.com>"),
+                *("Joe @ Work <joe@example.com>", "Joe [x] <joe@example.com>"),
+                *("Joe: x <joe@example.com>", '"Joe <joe@example.com>', "Joe (x <joe@example.com>"),
+                *("joe@example.com,", "joe@example.com; ann@example.com", "undisclosed: ;"),
+                *("Joe < joe@example.com >", "joe smith@example.com", "joe..x@example.com"),
+                *("'joe@example.com'", "joe@[192.0.2.1]", "Joe <joe@example.com.>"),
+                *("me@localhost", "Joe <joe@example_x.com>", "Joe<joe@example.com>(x)"),
+                *("<joe@example.com", "<joe@example.com> joe", "Joe <<joe@example.com>>"),
+                *("joe@example.com ann@example.com", "Joe <joe@example.com> <ann@example.org>"),
+                *("joe@sub.example.com@example.com", "Joe <mailto:joe@example.com>"),
+            )
+        ),
+    ),
+    Setting(
         name="no From, two From",
         conf=KEY,
         probes=(
