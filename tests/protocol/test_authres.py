@@ -280,6 +280,27 @@ def test_a_field_that_claims_to_be_ours_is_forged(value):
 @pytest.mark.parametrize(
     "value",
     [
+        b" mx .example.net; dkim=pass",
+        b" mx\r\n .example.net; dkim=pass",
+        b" mx.example\t. net/1; dkim=pass",
+        b" (c) mx. example.net 1; dkim=pass",
+        b" m\\x.example.net; dkim=pass",
+        b" \\mx.example.net/1; dkim=pass",
+    ],
+)
+def test_a_name_that_opendkim_would_read_as_ours_is_forged(value):
+    """Its tokens are joined at dots and lose their backslashes."""
+    header = Header(b"Authentication-Results:" + value)
+    assert forged_positions(header, HOST) == (0,)
+    assert forged_positions(header, HOST, only_dkim=True) == (0,)
+    assert forged_positions(header, "example.net") == ()
+    assert forged_positions(header, "other.example", also=lambda name: name == HOST) == (0,)
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize(
+    "value",
+    [
         b"",
         b" ",
         b" ;",

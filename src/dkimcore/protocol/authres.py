@@ -189,8 +189,9 @@ def forged_positions(
     """Find the Authentication-Results fields that claim to be ours (RFC 8601 section 5).
 
     A field that arrives from outside with our authserv-id, in any case, quoted or not,
-    with a version, a final dot or comments, is forged.  So is one that cannot be parsed so
-    far that its authserv-id is certain: a reader more generous than us might believe it.
+    with a version, a final dot, comments, blanks around its dots or backslashes, is forged.
+    So is one that cannot be parsed so far that its authserv-id is certain: a reader more
+    generous than us might believe it.
 
     Args:
         header: The message's header as received.
@@ -209,7 +210,11 @@ def forged_positions(
     for position in reversed(header.positions(b"authentication-results")):
         value = header[position].value
         claimed = claimed_authserv_id(value)
-        is_ours = claimed is None or claimed in ours or (also is not None and also(claimed))
+        is_ours = claimed is None or any(
+            name in ours or (also is not None and also(name))
+            for name in (claimed, _claimed_loosely(value))
+            if name is not None
+        )
         if is_ours and (claimed is None or not only_dkim or holds_dkim_result(value)):
             found.append(position)
     return tuple(found)
@@ -243,6 +248,12 @@ def claimed_authserv_id(value: bytes) -> str | None:
     quoted = match[1]
     octets = match[0] if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL)
     return _normal(octets.decode("utf-8", "replace"))
+
+
+def _claimed_loosely(value: bytes) -> str | None:
+    """The same for readers that skip blanks around dots, and backslashes: OpenDKIM is one."""
+    start = value.partition(b";")[0].replace(b"\\", b"")
+    return claimed_authserv_id(b".".join(part.strip(b" \t\r\n") for part in start.split(b".")))
 
 
 # quoted-string, or what generous readers take for a token: up to white space, ";" or "(".

@@ -36,6 +36,8 @@ FORGERIES = (
     forged("a longer name", f"x.{OURS}; dkim=pass"),
     forged("nonsense", f"{OURS}; dkim=;=="),
     forged("an open comment", f"{OURS}; dkim=pass (x"),
+    forged("blanks around a dot", f"{OURS.replace('.', ' .', 1)}; dkim=pass"),
+    forged("a backslash", f"\\{OURS}/1; dkim=pass"),
     forged("mixed", f"{OURS}; dkim=pass", "other.example.org; dkim=pass", f"{OURS}; dkim=fail"),
 )
 
