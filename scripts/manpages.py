@@ -11,13 +11,17 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dkimcore.cli.app import application
 from dkimcore.version import __version__
 
-__all__ = ["main", "pages"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["pages", "write"]
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = Path("docs/man")
@@ -189,11 +193,20 @@ def pages() -> dict[Path, str]:
     return made
 
 
-def main(arguments: list[str]) -> int:
-    """Writes or checks the files."""
+def write(
+    wanted: Mapping[Path, str], arguments: list[str], *, script: str, root: Path = ROOT
+) -> int:
+    """Writes pages that are not as they should be, or with --check names them.
+
+    Args:
+        wanted: The text of each file.
+        arguments: Those of the script.
+        script: What to run to write them.
+        root: The folder that the files are below.
+    """
     stale = []
-    for path, text in pages().items():
-        file = ROOT / path
+    for path, text in wanted.items():
+        file = root / path
         if file.exists() and file.read_text("utf-8") == text:
             continue
         stale.append(str(path))
@@ -201,10 +214,10 @@ def main(arguments: list[str]) -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, "utf-8")
     if stale and "--check" in arguments:
-        print(f"not current, run python scripts/manpages.py: {', '.join(stale)}")
+        print(f"not current, run python {script}: {', '.join(stale)}")
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(pages(), sys.argv[1:], script="scripts/manpages.py"))

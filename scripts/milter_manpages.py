@@ -22,7 +22,7 @@ from dkimcore.settings.options import OPTIONS  # noqa: E402
 from dkimcore.version import __version__  # noqa: E402
 from dkimcore_milter.command import DEFAULT_CONFIGURATION  # noqa: E402
 from dkimcore_milter.flags import FLAGS  # noqa: E402
-from scripts.manpages import definitions, roff  # noqa: E402
+from scripts.manpages import definitions, roff, write  # noqa: E402
 
 __all__ = ["ROOT", "main", "pages"]
 
@@ -209,19 +209,7 @@ def pages() -> dict[Path, str]:
 
 def main(arguments: list[str]) -> int:
     """Writes or checks the files."""
-    stale = []
-    for path, text in pages().items():
-        file = ROOT / path
-        if file.exists() and file.read_text("utf-8") == text:
-            continue
-        stale.append(str(path))
-        if "--check" not in arguments:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, "utf-8")
-    if stale and "--check" in arguments:
-        print(f"not current, run python scripts/milter_manpages.py: {', '.join(stale)}")
-        return 1
-    return 0
+    return write(pages(), arguments, script="scripts/milter_manpages.py", root=ROOT)
 
 
 if __name__ == "__main__":
