@@ -117,6 +117,12 @@ class FilterProcess:
 
     def launch(self) -> None:
         """Writes the files and starts the program, without waiting for it."""
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            self._launch()
+            undo.pop_all()
+
+    def _launch(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="dkimcore-filter-")
         for name, content in {**self._files, "filter.conf": self._conf}.items():
             path = self.folder / name
@@ -191,9 +197,11 @@ class FilterProcess:
 
     def close(self) -> None:
         """Ends it and removes its folder; again is harmless."""
-        if self._process is not None:
-            self.stop()
+        try:
+            if self._process is not None:
+                self.stop()
+        finally:
             self._process = None
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+            if self._temporary is not None:
+                self._temporary.cleanup()
+                self._temporary = None
