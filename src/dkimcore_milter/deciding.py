@@ -6,9 +6,11 @@ and `verifying`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, MessageError
+from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.message import Header
 from dkimcore_milter.action import ACCEPT, Conclusion, Reply, Verdict
 from dkimcore_milter.engine import BadAuthor, NoAuthor
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["decide"]
 
 _LEFT_ALONE = Settled(Conclusion((), ACCEPT))
+
+# What divides a field, or joins it to the one above.
+_LINE_END = re.compile(rb"\r\n(?![ \t])|\A[ \t]+")
 
 
 def decide(
@@ -66,13 +71,13 @@ class _Decision:
         self._transaction = transaction
         self._peer = peer
         self._macros = macros
-        self._received = self._final = Header(_joined(fields))
+        self._received, self._is_broken = _header(fields)
+        self._final = self._received
         rewritten = [(name, self._engine.rewrite(name, value)) for name, value in fields]
         if any(new[1] is not old[1] for new, old in zip(rewritten, fields, strict=True)):
             # What the next host will see, if the MTA changes fields after us (ReplaceRules).
-            self._final = Header(_joined(rewritten))
-        # A value with a line end in it that is no fold: the MTA and we see different messages.
-        self._is_broken = not len(self._final) == len(self._received) == len(fields)
+            self._final, is_broken = _header(rewritten)
+            self._is_broken = self._is_broken or is_broken
 
     def work(self) -> Work:
         """Ask OpenDKIM's questions in OpenDKIM's order."""
@@ -195,5 +200,15 @@ class _Decision:
         return start_signing(self._transaction, choice, received=self._received, header=self._final)
 
 
-def _joined(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(name + b":" + value + b"\r\n" for name, value in fields)
+def _header(fields: Sequence[tuple[bytes, bytes]]) -> tuple[Header, bool]:
+    """Make a header with just these fields, which the MTA numbers them by.
+
+    Returns:
+        The header, and whether its octets had to be changed for that: with a line end in a
+        value that is no fold, the MTA and whoever reads the message see different fields.
+    """
+    lines = [name + b":" + value for name, value in fields]
+    header = Header(b"\r\n".join((*lines, b"")))
+    if header.canonical(Canonicalization.SIMPLE) == lines:
+        return header, False
+    return Header(b"\r\n".join(_LINE_END.sub(b"?", line) for line in lines)), True

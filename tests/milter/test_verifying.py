@@ -9,7 +9,7 @@ from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.settings.model import Action, KeyTrust, Source
-from dkimcore_milter.action import ACCEPT, Reply, Verdict
+from dkimcore_milter.action import ACCEPT, DeleteField, Reply, Verdict
 from dkimcore_milter.logline import Level
 from dkimcore_milter.peer import Peer
 from tests.milter.sessions import BODY, HOST, INSIDE, NOW, SIMPLE, Mta, compose, publish, site
@@ -303,6 +303,27 @@ def test_forged_results_go_bottom_up(tmp_path):
     assert [change.index for change in outcome.changes] == [4, 3, 1]
     assert b"bank.example" not in outcome.message
     assert b"good.example" in outcome.message
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (b"X-Odd", b" a\r\nAuthentication-Results: other.example; dkim=pass"),
+        (b"X-Odd", b" a\r\n"),
+        (b"X-Odd", b"\r\n\r\n"),
+        (b" X-Odd", b" a"),
+        (b"X-Odd\r\nAuthentication-Results", b" other.example; dkim=pass"),
+    ],
+)
+def test_forged_results_are_numbered_as_the_mta_counts_them(tmp_path, odd):
+    """A value with a line end that is no fold makes no field of its own."""
+    results = (b"Authentication-Results", b" other.example; dkim=pass header.d=good.example")
+    mta = Mta(site(tmp_path))
+    outcome = mta.send([*SIMPLE, odd, results, FORGED])
+    deleted = [change for change in outcome.changes if isinstance(change, DeleteField)]
+    assert deleted == [DeleteField(b"Authentication-Results", 2)]
+    assert outcome.results == [f"{HOST}; dkim=permerror (bad message/signature format)"]
 
 
 SPF = (b"Authentication-Results", b" mx.example.net; spf=pass (x; y) smtp.mailfrom=a@b.example")
