@@ -178,8 +178,9 @@ class KeyCheck:
             )
         if uri.options.get("permissions") == "ignore":
             return
-        # The one key is opened by the user that starts the filter.
-        uid = os.geteuid() if candidate.row is None else self._visitor.uid
+        # The one key is opened by the user that starts the filter, and is to be safe for the
+        # one that it becomes, as with OpenDKIM.
+        uid = self._visitor.uid
         danger = self._findings.attempt(lambda: private_file_danger(path, uid=uid), candidate.place)
         if danger is not None and self._signing.require_safe_keys:
             self._findings.error(f"{candidate.what}: {danger}", candidate.place)

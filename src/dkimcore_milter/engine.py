@@ -15,13 +15,13 @@ from dkimcore.errors import KeyUnusable, SettingsError, TableError
 from dkimcore.keys import KeyContext
 from dkimcore.keys.secrets import secret_from
 from dkimcore.keys.selfcheck import ShortKey
-from dkimcore.keys.store import KeyStore
 from dkimcore.protocol.algorithm import KeyType
 from dkimcore.signer import Signer
 from dkimcore.signers import open_row
 from dkimcore_milter.authoring import AuthorRules, BadAuthor, NoAuthor
 from dkimcore_milter.choice import Choice, ChoiceRules, Planned
 from dkimcore_milter.diagnosticfile import DiagnosticDirectory
+from dkimcore_milter.freshkeys import FreshKeyStore
 from dkimcore_milter.origin import Origin, OriginRules, find_host
 from dkimcore_milter.profile import signing_profile, verify_policy
 from dkimcore_milter.recipients import RecipientRules
@@ -66,6 +66,7 @@ class Engine:
         settings: The settings.
         clock: The time, in seconds since 1970.
         trace: Takes a line about each key query.
+        uid: As for `load`.
 
     Attributes:
         settings: The settings it was loaded from.
@@ -81,6 +82,7 @@ class Engine:
         *,
         clock: Callable[[], float],
         trace: Callable[[str], None] | None,
+        uid: int | None,
     ) -> None:
         sources = Sources(settings)
         signing, verifying, hosts = settings.signing, settings.verifying, settings.hosts
@@ -90,6 +92,7 @@ class Engine:
         self.resolver: TxtResolver = make_resolver(settings, sources, trace=trace)
         self.diagnostics = DiagnosticDirectory(settings)
         self._clock = clock
+        self._uid = uid
         self._origin = OriginRules(hosts, sources)
         self._peers = sources.hosts(hosts.peers)
         self._ignored = sources.hosts(hosts.external_ignore)
@@ -112,6 +115,7 @@ class Engine:
         *,
         clock: Callable[[], float] = time.time,
         trace: Callable[[str], None] | None = None,
+        uid: int | None = None,
     ) -> Engine:
         """Load all tables and lists; no key is opened (see `preload`).
 
@@ -120,11 +124,13 @@ class Engine:
             clock: The time, in seconds since 1970.
             trace: Takes a line about each key query, if ResolverTracing is set; None: nothing
                 is traced.
+            uid: The user to whom keys may belong, besides root (RequireSafeKeys): that of
+                UserID; None means the one we run as.
 
         Raises:
             ConfigError: A data set cannot be read, or a value cannot be; names file and line.
         """
-        return cls(settings, clock=clock, trace=trace)
+        return cls(settings, clock=clock, trace=trace, uid=uid)
 
     def now(self) -> int:
         """Return the time in seconds since 1970."""
@@ -162,12 +168,15 @@ class Engine:
 
         Raises:
             TableError: A row that applies is wrong.
-            MessageError: The author's domain cannot be a signing domain, and is to be one.
+            SettingsError: Domain lists a domain that cannot be a signing domain.
         """
         return self._choice.choose(author, allowed=origin.allowed)
 
     def signers(self, choice: Choice, profile: SigningProfile | None = None) -> tuple[Signer, ...]:
         """Open the keys of a choice.
+
+        Files that the key table names are read again if they changed, as OpenDKIM reads them
+        for each message; the single key's is not, for who reads it may be root only.
 
         Args:
             choice: The signatures to make.
@@ -204,7 +213,6 @@ class Engine:
 
         Raises:
             TableError: A row that applies is wrong.
-            MessageError: As `choose`.
         """
         found = self._recipients.resign(recipients)
         return None if found is None else self._choice.again(found.row, author)
@@ -249,7 +257,7 @@ class Engine:
         """
         single = self._choice.single
         if single is not None and self.settings.hosts.signs:
-            self._keys.get(single.key_uri)
+            self._keys.get_once(single.key_uri)
 
     def retain(self) -> None:
         """Count one more user."""
@@ -285,17 +293,21 @@ class Engine:
             self._keys = self._new_store()
         keys.close()
 
-    def _new_store(self) -> KeyStore:
+    def _new_store(self) -> FreshKeyStore:
         check = self.settings.signing.require_safe_keys
         secret = secret_from(check_permissions=check)
-        return KeyStore(context=KeyContext(secret=secret, check_permissions=check))
+        context = KeyContext(secret=secret, check_permissions=check, uid=self._uid)
+        return FreshKeyStore(context=context)
 
     def _signer(self, planned: Planned, profile: SigningProfile) -> Signer:
         minimum = self.policy.min_rsa_bits
         row = None if isinstance(planned, SingleKey) else planned.key_row
         keys = self._keys
         try:
-            key = keys.get(planned.key_uri) if row is None else open_row(row, planned.key_uri, keys)
+            if row is None:
+                key = keys.get_once(planned.key_uri)
+            else:
+                key = open_row(row, planned.key_uri, keys)
         except ShortKey as exc:
             raise _too_small(exc.bits, minimum, exc.uri) from None
         public_key = key.public_key

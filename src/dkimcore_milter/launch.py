@@ -39,10 +39,12 @@ def load_engine(settings: Settings, *, log: LogSink) -> Engine:
     Raises:
         ConfigError: A table or a data set is wrong.
         KeyBackendError: The key cannot be used.
+        StartFailure: There is no such user as UserID names.
     """
     engine = Engine.load(
         settings,
         trace=lambda text: log(LogLine(level=Level.DEBUG, text=text, event="key-query")),
+        uid=privileges.future_uid(settings.process.user),
     )
     engine.preload()
     return engine

@@ -24,6 +24,7 @@ __all__ = [
     "change_root",
     "check_permitted",
     "find_account",
+    "future_uid",
     "protect_memory",
     "raise_descriptor_limit",
 ]
@@ -97,6 +98,15 @@ def check_permitted(account: Account) -> None:
             "root, or as that user",
             status=os.EX_NOPERM,
         )
+
+
+def future_uid(user: str | None) -> int | None:
+    """Return the user that root is going to become (UserID); None if we stay who we are.
+
+    Raises:
+        StartFailure: There is no such user or group (status 65).
+    """
+    return None if user is None or os.geteuid() != 0 else find_account(user).uid
 
 
 def become(account: Account) -> None:

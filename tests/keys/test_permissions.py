@@ -186,6 +186,16 @@ def test_a_stranger_who_owns_the_file_is_named_unless_root_reads(key, as_root):
     assert read(key) == b"secret"
 
 
+def test_root_reads_for_the_user_it_is_going_to_become(key, as_root):
+    """UserID: what a third user can change is safe for root only."""
+    os.chown(key, STRANGER, -1)
+    assert read(key, uid=STRANGER) == b"secret"
+    with pytest.raises(KeyDenied, match=f"belongs to neither root nor the user {STRANGER + 1}"):
+        read(key, uid=STRANGER + 1)
+    os.chown(key, 0, -1)
+    assert read(key, uid=STRANGER + 1) == b"secret"
+
+
 def test_a_stranger_who_owns_a_folder_is_named(key, open_folder, as_root):
     os.chown(open_folder, STRANGER, -1)
     os.chown(key, STRANGER + 1, -1)

@@ -373,6 +373,30 @@ def test_closing_closes_all_and_raises_the_first_error(good):
     assert closed == [True]
 
 
+def test_a_forgotten_key_is_opened_anew_and_goes_on_signing(key_file):
+    path = key_file()
+    with KeyStore() as keys:
+        old = keys.get(path)
+        keys.forget(f"FILE:{path}")
+        assert repr(keys) == "<KeyStore of 0 keys>"
+        new = keys.get(path)
+        assert new is not old
+        assert old.sign_digest(DIGEST) == new.sign_digest(DIGEST)
+        keys.forget("file:/never/opened")
+        assert keys.get(path) is new
+
+
+def test_a_forgotten_key_with_a_connection_is_closed_with_the_store(good):
+    closed = []
+    with KeyStore() as keys:
+        keys.add("inline:s1", Key(good, close=lambda: closed.append(True)))
+        key = keys.get("inline:s1")
+        keys.forget("inline:s1")
+        assert key.sign_digest(DIGEST)
+        assert closed == []
+    assert closed == [True]
+
+
 def test_a_key_that_opens_while_the_store_closes_is_closed(acme, good):
     closed = []
     keys = KeyStore()

@@ -302,6 +302,19 @@ def test_a_key_that_a_third_user_owns_is_not_safe_for_the_user_of_userid(site):
 
 
 @ROOT
+def test_the_one_key_of_a_third_user_is_an_error_too(site):
+    site.key("k.pem")
+    os.chown(site.folder / "k.pem", pwd.getpwnam("daemon").pw_uid, -1)
+    conf = "Selector s1\nKeyFile k.pem\nDomain example.com\nUserID nobody"
+    only(
+        found(site, conf),
+        *(":2: error: KeyFile: ", "(mode 0600, daemon:root) belongs to neither root nor the user"),
+        *("nobody, so its owner can change it; run: chown nobody ",),
+    )
+    only(found(site, f"{conf}\nRequireSafeKeys no"), ":2: warning: KeyFile is used because of")
+
+
+@ROOT
 def test_the_one_key_may_be_readable_at_the_start_only(site):
     site.key("k.pem")
     conf = "Selector s1\nKeyFile k.pem\nDomain example.com\nUserID nobody"

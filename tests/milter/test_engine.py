@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from dkimcore.errors import ConfigError, KeyDenied, KeyNotFound, KeyUnusable, Ta
 from dkimcore.protocol.mailbox import Mailbox
 from dkimcore.protocol.policy import SigningProfile
 from dkimcore.testing import EphemeralKey
-from dkimcore_milter.engine import KeyTooSmall, Origin
+from dkimcore_milter.engine import Engine, KeyTooSmall, Origin
 from tests.milter.site import SMALL_RSA, Site
 
 CASES = Path(__file__).parents[1] / "cases" / "keys"
@@ -79,6 +80,35 @@ def test_a_key_of_the_table_is_opened_when_it_is_used(site):
         signers(engine)
     site.key("gone.pem")
     assert len(signers(engine)) == 1
+
+
+def test_a_key_of_the_table_that_is_replaced_or_removed_signs_no_more(site):
+    """OpenDKIM reads it for each message: new key, new record, done."""
+    new = EphemeralKey.ed25519()
+    path = site.key("k.pem")
+    site.write("keys", "k example.com:s1:./k.pem\n")
+    site.write("signing", "example.com k\n")
+    engine = site.engine(TABLES)
+    (old,) = signers(engine)
+    site.key("k.pem", new)
+    (signer,) = signers(engine)
+    assert signer.key.public_key.encode() == new.public_key.encode()
+    path.unlink()
+    with pytest.raises(KeyNotFound):
+        signers(engine)
+    assert old.key.sign_digest(bytes(32))
+
+
+def test_a_key_that_a_third_user_owns_is_refused_for_the_user_of_userid(open_site):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    site = open_site
+    os.chown(site.folder, 0, -1)
+    os.chown(site.key("one.pem"), 54321, -1)
+    settings = site.settings(ONE_KEY)
+    with pytest.raises(KeyDenied, match="belongs to neither root nor the user 54322"):
+        Engine.load(settings, uid=54322).preload()
+    Engine.load(settings, uid=54321).preload()
 
 
 def test_a_key_of_another_algorithm_than_its_row_says_is_an_error(site):

@@ -318,6 +318,26 @@ def test_a_socket_in_use_is_refused():
         assert selector(deliver_to(milter)) == "s1"
 
 
+def test_a_new_key_file_signs_without_a_reload_and_one_that_is_gone_signs_no_more():
+    """OpenDKIM reads the files of a KeyTable for each message."""
+    conf = "KeyTable file:{folder}/keys\nSigningTable file:{folder}/signing\n"
+    tables = {"keys": "k example.com:s1:{folder}/key\n", "signing": "example.com k\n"}
+    with DkimcoreMilter(conf, files={**FILES, **tables}) as milter:
+        (before,) = deliver_to(milter).changes
+        beside = milter.folder / "beside"
+        beside.write_bytes(EphemeralKey.rsa().private_pem())
+        beside.chmod(0o600)
+        beside.rename(milter.folder / "key")
+        (after,) = deliver_to(milter).changes
+        assert b"a=ed25519-sha256" in before.value
+        assert b"a=rsa-sha256" in after.value
+        (milter.folder / "key").unlink()
+        refused = deliver_to(milter)
+        assert refused.changes == ()
+        assert "451" in str(refused.reply) or "TEMPFAIL" in str(refused.reply)
+        milter.wait_for("key does not exist")
+
+
 @pytest.mark.parametrize(
     ("conf", "status", "said"),
     [
@@ -393,6 +413,27 @@ def test_mail_is_served_by_the_user_with_a_key_that_only_root_may_read(tmp_path)
         assert selector(deliver_to(milter)) == "s1"
         assert milter.stop() == 0
         assert os.listdir(place) == []
+
+
+@as_root
+def test_a_key_that_a_third_user_owns_stops_the_start(tmp_path):
+    """RequireSafeKeys, for the user of UserID although root reads the key; as OpenDKIM."""
+    tmp_path.chmod(0o711)
+    for parent in tmp_path.parents:
+        if parent.name.startswith("pytest-"):
+            parent.chmod(0o711)
+    key = tmp_path / "key"
+    key.write_bytes(FILES["key"])
+    key.chmod(0o600)
+    os.chown(key, pwd.getpwnam("daemon").pw_uid, -1)
+    conf = f"Domain example.com\nSelector s1\nKeyFile {key}\nUserID nobody\n"
+    with pytest.raises(DidNotStart) as failure:
+        DkimcoreMilter(conf).__enter__()
+    assert failure.value.status == 78
+    assert (
+        f"{key} (mode 0600, daemon:root) belongs to neither root nor the user nobody, so its owner "
+        f"can change it; run: chown nobody {key}"
+    ) in failure.value.output
 
 
 @as_root

@@ -58,11 +58,14 @@ class KeyContext:
         timeout: Seconds, per remote call.
         check_permissions: Refuse key files that other users can read or replace.  Containers
             that mount keys with modes of their own need it off.
+        uid: The user to whom key files may belong, besides root; None means the one we run as.
+            For root that becomes another user once its keys are open.
     """
 
     secret: Callable[[str], str | None] = field(default=_no_secret, repr=False)
     timeout: float = 5.0
     check_permissions: bool = True
+    uid: int | None = None
 
 
 KeyBackend = Callable[["KeyUri", KeyContext], SigningKey]

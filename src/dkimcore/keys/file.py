@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dkimcore.keys import KeyContext, SigningKey
     from dkimcore.keys.uri import KeyUri
 
-__all__ = ["open_key"]
+__all__ = ["key_path", "open_key"]
 
 _CHOICES = {"permissions": ("check", "ignore"), "check": ("quick", "full")}
 
@@ -56,9 +56,10 @@ def open_key(uri: KeyUri, context: KeyContext) -> SigningKey:
 def _open(uri: KeyUri, context: KeyContext) -> SigningKey:
     name = str(uri)
     octets = read_private_file(
-        _path(uri),
+        key_path(uri),
         uri=name,
         check_permissions=context.check_permissions and uri.options.get("permissions") != "ignore",
+        uid=context.uid,
     )
     private_key = decode_private_key(
         octets,
@@ -69,7 +70,12 @@ def _open(uri: KeyUri, context: KeyContext) -> SigningKey:
     return MemoryKey(private_key, name=name)
 
 
-def _path(uri: KeyUri) -> str:
+def key_path(uri: KeyUri) -> str:
+    """Return the path that a ``file:`` URI names; "~" in it still stands for the home directory.
+
+    Raises:
+        KeyUriError: The path names another host.
+    """
     if not uri.path.startswith("//"):
         return uri.path
     if not uri.path.startswith("///"):

@@ -2,8 +2,8 @@
 
 Follows the rule of OpenDKIM's RequireSafeKeys and leaves out what its users stumble over:
 
-* The file and each directory on its real path belong to root or to the user we run as.
-  For root, who can read every file anyway, any owner will do.
+* The file and each directory on its real path belong to root or to the user we run as, or
+  will run as.  For root, who can read every file anyway, any owner will do.
 * Other users may neither read nor write the file, nor write a directory.
 * The group may read the file, and write a directory, if it is dedicated: its members are,
   besides the owner and us, system accounts only (uid below 1000), such as ``postfix`` in the
@@ -33,13 +33,16 @@ MAX_FILE_OCTETS = 65_536  # the PEM of a 16 384-bit RSA key takes 13 000
 _FIRST_PERSON = 1000  # UID_MIN of login.defs in Debian, Fedora and SUSE
 
 
-def read_private_file(path: str, *, uri: str, check_permissions: bool = True) -> bytes:
+def read_private_file(
+    path: str, *, uri: str, check_permissions: bool = True, uid: int | None = None
+) -> bytes:
     """Return the octets of a file.
 
     Args:
         path: Its path; "~" stands for the home directory.
         uri: What errors call it.
         check_permissions: Refuse the file unless it is safe, as described above.
+        uid: The user for whom it is to be safe; None means the one we run as.
 
     Raises:
         KeyNotFound: A component of the path does not exist.
@@ -60,7 +63,8 @@ def read_private_file(path: str, *, uri: str, check_permissions: bool = True) ->
             raise KeyUnusable(f"{real} is not a regular file", uri=uri)
         if status.st_size > MAX_FILE_OCTETS:
             raise KeyUnusable(f"{real} has more than {MAX_FILE_OCTETS} octets", uri=uri)
-        problem = _danger(real, status, os.geteuid()) if check_permissions else None
+        us = os.geteuid() if uid is None else uid
+        problem = _danger(real, status, us) if check_permissions else None
         if problem:
             raise KeyDenied(problem, uri=uri)
         with open(descriptor, "rb", closefd=False) as file:

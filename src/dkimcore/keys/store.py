@@ -69,6 +69,11 @@ class _StoredKey:
             )
         raise error
 
+    @property
+    def can_be_closed(self) -> bool:
+        """Whether it holds more than memory."""
+        return callable(getattr(self._key, "close", None))
+
     def close(self) -> None:
         """End the use of the key, and close it if it can be closed."""
         self._sign = self._refuse
@@ -95,20 +100,25 @@ class _Opening:
 class KeyStore:
     """Opens each key URI once, checks it, and contains whatever its backend raises.
 
-    A context manager; `close` ends the use of every key it gave out.  A key that could not
-    be opened is tried again the next time it is asked for.
+    A context manager; `close` ends the use of every key it gave out, but those in memory that
+    it was told to `forget`.  A key that could not be opened is tried again the next time it
+    is asked for.
 
     Args:
         context: Where secrets come from, and limits for backends.
     """
 
-    __slots__ = ("_backends", "_closed", "_containment", "_keys", "_lock", "_openings")
+    __slots__ = (
+        *("_backends", "_closed", "_containment", "_forgotten", "_keys"),
+        *("_lock", "_openings"),
+    )
 
     def __init__(self, *, context: KeyContext | None = None) -> None:
         self._backends = KeyBackends()
         self._containment = Containment(KeyContext() if context is None else context)
         self._keys: dict[str, _StoredKey] = {}
         self._openings: dict[str, _Opening] = {}
+        self._forgotten: list[_StoredKey] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -167,6 +177,28 @@ class KeyStore:
                 raise StateError(f"the key {name} is in this KeyStore already")
             self._keys[name] = stored
 
+    def forget(self, uri: str) -> None:
+        """Open a key anew the next time it is asked for; does nothing if it is not open.
+
+        Whoever has the old key goes on signing with it.  One that holds a connection is
+        closed with the store.
+
+        Args:
+            uri: A key URI, or the path of a file.
+
+        Raises:
+            KeyUriError: The URI is malformed.
+        """
+        name = str(KeyUri.parse(uri))
+        with self._lock:
+            key = self._keys.get(name)
+            if key is None:
+                return
+            for spelling in [each for each, known in self._keys.items() if known is key]:
+                del self._keys[spelling]
+            if key.can_be_closed:
+                self._forgotten.append(key)
+
     def close(self) -> None:
         """Close every key; calling it again does nothing.
 
@@ -175,8 +207,9 @@ class KeyStore:
         """
         with self._lock:
             self._closed = True
-            keys = dict.fromkeys(self._keys.values())
+            keys = dict.fromkeys((*self._keys.values(), *self._forgotten))
             self._keys.clear()
+            self._forgotten.clear()
         errors = [error for error in map(self._close, keys) if error is not None]
         if errors:
             raise errors[0]
