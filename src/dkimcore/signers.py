@@ -50,7 +50,8 @@ def signers_for(
         TableError: A row that applies is wrong, or its key cannot sign what it says.
         ConfigError: A key's URI is malformed or its scheme unknown.
         KeyBackendError: A key cannot be opened.
-        MessageError: "%" stands for the author's domain, which cannot be a signing domain.
+        MessageError: "%" stands for the author's domain, which cannot be a signing domain,
+            and no other row applies.
         StateError: The store is closed.
     """
     planned = plan(author, signing_table, key_table, all_matches=all_matches)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dkimcore.errors import TableError
 from dkimcore.protocol.mailbox import Mailbox
 from dkimcore.tables import KeyTable, PlannedSignature, SigningRow, SigningTable, plan
-from dkimcore.tables.plan import plan_row
+from dkimcore.tables.plan import UnfitDomain, plan_row
 from dkimcore_milter.printable import printable
 from dkimcore_milter.singlekey import SingleKey, SingleKeyRules
 
@@ -37,11 +37,14 @@ class Choice:
         domain: The listed domain that the author's belongs to, also where the origin does
             not allow signing: for "external host H attempted to send as D".  With tables
             that is only asked for mail of allowed origin.
+        unfit: Why a row for everybody ("%", or "*" in Domain) does not apply: the author's
+            domain cannot be a signing domain.  Nothing is planned then.
     """
 
     planned: tuple[Planned, ...] = ()
     findings: tuple[str, ...] = ()
     domain: str | None = None
+    unfit: str | None = None
 
 
 class ChoiceRules:
@@ -75,8 +78,14 @@ class ChoiceRules:
 
         Raises:
             TableError: A row that applies is wrong.
-            MessageError: The author's domain cannot be a signing domain, and is to be one.
+            SettingsError: Domain lists a domain that cannot be a signing domain.
         """
+        try:
+            return self._choose(author, allowed=allowed)
+        except UnfitDomain as exc:
+            return Choice(unfit=str(exc))
+
+    def _choose(self, author: Mailbox, *, allowed: bool) -> Choice:
         if self.single is not None:
             return _with_single_key(self.single, author, allowed=allowed)
         if not allowed or self._signing_table is None or self._key_table is None:
@@ -95,16 +104,21 @@ class ChoiceRules:
 
         Raises:
             TableError: The row, or that of the key, is wrong, or there is no key.
-            MessageError: The author's domain cannot be a signing domain, and is to be one.
         """
+        try:
+            return self._again(row, author)
+        except UnfitDomain as exc:
+            return Choice(unfit=str(exc))
+
+    def _again(self, row: Row, author: Mailbox | None) -> Choice:
+        # Without an author "%" stands for a domain that cannot sign.
+        author = author or Mailbox(b"", "", "")
         planned: Planned | None = None
         problem = "ResignMailTo needs a KeyTable, or KeyFile, Selector and Domain"
         if self._key_table is not None:
             problem = f"{row.key!r} names no key; write one of the KeyTable behind it"
             if row.value:
-                # Without an author "%" stands for a domain that cannot sign.
-                nobody = Mailbox(b"", "", "")
-                planned = plan_row(author or nobody, _signing_row(row), self._key_table)
+                planned = plan_row(author, _signing_row(row), self._key_table)
         elif self.single is not None:
             planned = self.single.again(author)
         if planned is None:

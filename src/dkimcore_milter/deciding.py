@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import ConfigError, MessageError
+from dkimcore.errors import ConfigError
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.message import Header
 from dkimcore_milter.action import ACCEPT, Conclusion, Reply, Verdict
@@ -91,8 +91,7 @@ class _Decision:
             transaction.say(Level.INFO, str(exc), event="no-author")
             return self._malformed()
         except BadAuthor as exc:
-            transaction.say(Level.INFO, str(exc), event="bad-author")
-            return self._malformed() if self._settings.hosts.signs else self._verified(None)
+            return self._unreadable(str(exc))
         origin = engine.origin(self._peer, self._macros)
         if engine.is_exempt(author):
             return self._exempt(author, origin)
@@ -100,12 +99,23 @@ class _Decision:
             choice = engine.choose(author, origin)
         except ConfigError as exc:
             return table_error(transaction, exc)
-        except MessageError as exc:
-            return unsignable(transaction, str(exc))
         self._log_findings(origin, choice)
         if origin.allowed and choice.planned:
             return self._signed(choice) if self._settings.hosts.signs else _LEFT_ALONE
         return self._verified(author)
+
+    def _unreadable(self, why: str) -> Work:
+        """Treat a message whose author cannot be read.
+
+        OpenDKIM calls it malformed wherever Mode has an s, so that an odd From switches
+        verification off; here that is left to mail that would have been signed.
+        """
+        hosts, say = self._settings.hosts, self._transaction.say
+        if hosts.signs and self._engine.origin(self._peer, self._macros).allowed:
+            say(Level.NOTICE, f"{why}; not signed", event="bad-author")
+            return self._malformed()
+        say(Level.INFO, why, event="bad-author")
+        return self._verified(None)
 
     def _log_findings(self, origin: Origin, choice: Choice) -> None:
         """Say why the message is not signed (LogWhy), and who uses our domains."""
@@ -113,12 +123,18 @@ class _Decision:
         if self._settings.logging.why:
             for finding in (*origin.findings, *choice.findings):
                 say(Level.INFO, finding, event="why")
+        self._log_unfit(choice)
         domain = choice.domain
         if domain is None or origin.allowed or self._engine.is_ignored_external(self._peer):
             return
         host = self._peer.host or self._peer.address or "unknown-host"
         text = f"external host {host} attempted to send as {domain}"
         say(Level.NOTICE, text, event="external-use", host=host, domain=domain)
+
+    def _log_unfit(self, choice: Choice) -> None:
+        """Say that a row for everybody passed the message over."""
+        if choice.unfit is not None and self._settings.hosts.signs:
+            self._transaction.say(Level.NOTICE, f"{choice.unfit}; not signed", event="unfit-domain")
 
     def _refused(self, wrong: Sequence[str]) -> Settled:
         """Reject a message with wrong counts of fields (RequiredHeaders)."""
@@ -193,9 +209,10 @@ class _Decision:
             choice = self._engine.resign(self._transaction.addresses, author)
         except ConfigError as exc:
             return table_error(self._transaction, exc)
-        except MessageError as exc:
-            return unsignable(self._transaction, str(exc))
         if choice is None:
+            return None
+        self._log_unfit(choice)
+        if not choice.planned:
             return None
         return start_signing(self._transaction, choice, received=self._received, header=self._final)
 

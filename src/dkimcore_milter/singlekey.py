@@ -3,6 +3,8 @@
 The author's domain is looked for in Domain, then ``*``, then with SubDomains each parent of
 it, written without a leading dot.  With SubDomains the listed parent signs, d=, and i= names
 it too.  A KeyTable switches all this off.
+
+``*`` does not stand for what cannot be a signing domain, such as ``localhost``.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dkimcore.errors import KeyUriError, SettingsError
 from dkimcore.keys.uri import KeyUri
 from dkimcore.protocol.names import Auid, DomainName, Selector
 from dkimcore.tables import DataSetType
-from dkimcore.tables.plan import author_domain
+from dkimcore.tables.plan import UnfitDomain, author_domain
 from dkimcore_milter.sources import fold_domain
 
 if TYPE_CHECKING:
@@ -111,11 +113,17 @@ class SingleKeyRules:
             domain: From `find`.
 
         Raises:
-            MessageError: The author's domain cannot be a signing domain.
+            UnfitDomain: The author's domain cannot be a signing domain, and Domain does not
+                name it.
+            SettingsError: What Domain names cannot be a signing domain.
         """
         if domain == author.domain:
-            return self._signature(author_domain(author), row=row)
-        # A part of a name that was found in Domain: it may lack a second label all the same.
+            try:
+                return self._signature(author_domain(author, self._selector), row=row)
+            except UnfitDomain:
+                if fold_domain(row.key).lower() != domain:
+                    raise
+        # What stands in Domain may lack a second label all the same.
         try:
             parent = DomainName.parse(domain)
         except SettingsError as exc:
@@ -124,7 +132,7 @@ class SingleKeyRules:
             return self._signature(parent, row=row, auid=Auid(b"", parent))
         raise SettingsError(problem, file=row.file, line=row.line)
 
-    def again(self, author: Mailbox | None) -> SingleKey | None:
+    def again(self, author: Mailbox) -> SingleKey:
         """Return the signature for mail that is signed again (ResignMailTo).
 
         The first domain of Domain signs; OpenDKIM would name the author's domain, for which
@@ -134,7 +142,7 @@ class SingleKeyRules:
             author: The author's address, whose domain signs if Domain names none.
 
         Raises:
-            MessageError: The author's domain cannot be a signing domain.
+            UnfitDomain: The author's domain cannot be a signing domain.
         """
         rows = self._domains.rows() if self._domains is not None else iter(())
         if self._domains is not None and self._domains.type is DataSetType.REFILE:
@@ -144,7 +152,7 @@ class SingleKeyRules:
                 return self._signature(DomainName.parse(row.key), row=row)
             except SettingsError:
                 continue  # "*", or a mistake that `check` reports
-        return None if author is None else self._signature(author_domain(author))
+        return self._signature(author_domain(author, self._selector))
 
     def _signature(
         self, domain: DomainName, *, row: Row | None = None, auid: Auid | None = None

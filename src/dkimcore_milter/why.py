@@ -126,14 +126,24 @@ class _Inquiry:
         try:
             author = self._engine.author(self._final, self._macros)
         except (NoAuthor, BadAuthor) as exc:
-            self._steps.say("author", str(exc), decides=True)
-            if isinstance(exc, NoAuthor) or self._settings.hosts.signs:
-                return self._malformed()
-            return self._verified(None)
+            return self._ask_without_author(exc)
         count = len(self._final.positions(b"from"))
         more = f"; there are {count} From fields, and the first counts" if count > 1 else ""
         self._steps.say("author", f"the author is {printable(str(author))}{more}")
         return self._ask_origin(author)
+
+    def _ask_without_author(self, problem: NoAuthor | BadAuthor) -> Explanation:
+        if isinstance(problem, NoAuthor):
+            self._steps.say("author", str(problem), decides=True)
+            return self._malformed()
+        if self._settings.hosts.signs:
+            origin = self._engine.origin(self._peer, self._macros)
+            if origin.allowed:
+                self._steps.say("author", f"{problem}; not signed", decides=True)
+                self._steps.say("origin", *_divided(origin.reason))
+                return self._malformed()
+        self._steps.say("author", str(problem))
+        return self._verified(None)
 
     def _ask_origin(self, author: Mailbox) -> Explanation:
         origin = self._engine.origin(self._peer, self._macros)
@@ -161,7 +171,7 @@ class _Inquiry:
     def _ask_tables(self, author: Mailbox, origin: Origin) -> Explanation:
         try:
             choice = self._engine.choose(author, origin)
-        except (ConfigError, MessageError) as exc:
+        except ConfigError as exc:
             return self._unsignable(exc)
         say_planned(self._steps, choice)
         if origin.allowed and choice.planned:
@@ -178,11 +188,12 @@ class _Inquiry:
         """Say what would sign if the client were one of ours: that is asked next."""
         try:
             choice = self._engine.choose(author, Origin(allowed=True))
-        except (ConfigError, MessageError) as exc:
+        except ConfigError as exc:
             self._steps.say("remark", f"from a client of ours it could not be signed: {exc}")
             return
         names = (f"d={planned.domain} s={planned.selector}" for planned in choice.planned)
-        listed = ", ".join(names) or "; ".join(choice.findings) or "nothing is set up to sign"
+        problems = choice.findings if choice.unfit is None else (choice.unfit,)
+        listed = ", ".join(names) or "; ".join(problems) or "nothing is set up to sign"
         self._steps.say("remark", f"from a client of ours it would be signed: {listed}"
                         if choice.planned else f"nor from a client of ours: {listed}")  # fmt: skip
 
@@ -260,9 +271,12 @@ class _Inquiry:
             return None
         try:
             choice = self._engine.resign(self._transaction.addresses, author)
-        except (ConfigError, MessageError) as exc:
+        except ConfigError as exc:
             return self._unsignable(exc)
-        if choice is None or not choice.planned:
+        if choice is None:
+            return None
+        if not choice.planned:
+            say_planned(self._steps, choice)
             return None
         condition = "in any case" if self._settings.signing.resign_all else "if it passes"
         text = f"ResignMailTo: when it is verified it is signed again, {condition}"

@@ -41,6 +41,8 @@ def say_planned(steps: Steps, choice: Choice) -> None:
             steps.say("row", text, place(row_of.file, row_of.line))
     for finding in choice.findings:
         steps.say("row", finding)
+    if choice.unfit is not None:
+        steps.say("row", f"{choice.unfit}; not signed")
 
 
 def open_keys(steps: Steps, engine: Engine, choice: Choice) -> tuple[OpenedKey, ...]:

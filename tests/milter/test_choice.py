@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkimcore.errors import KeyUriError, MessageError, SettingsError, TableError
+from dkimcore.errors import KeyUriError, SettingsError, TableError
 from dkimcore.protocol.mailbox import Mailbox
 from dkimcore_milter.engine import Origin
 from tests.milter.site import Site
@@ -109,6 +109,7 @@ def test_without_keys_nothing_is_signed_and_nothing_said(site):
             None,
         ),  # never matches there
         ("*", "no", "a@anything.example", "anything.example", None),
+        ("example.com", "no", "a@example.com.", None, None),
         ("*,example.com", "yes", "a@x.example.com", "x.example.com", None),
         ("com", "yes", "a@example.com.", None, None),
         (
@@ -146,17 +147,41 @@ def test_the_one_key_is_asked_for_mail_of_any_origin(site):
     )
 
 
-def test_a_domain_that_cannot_sign_is_an_error_of_the_message(site):
-    engine = site.engine(f"{ONE_KEY}Domain *")
-    with pytest.raises(MessageError, match="cannot be a signing domain"):
-        choose(engine, "a@[192.0.2.1]")
-    assert choose(engine, "a@[192.0.2.1]", THEIRS).domain == "[192.0.2.1]"
+@pytest.mark.parametrize("subdomains", ["yes", "no"])
+@pytest.mark.parametrize(
+    "domain", ["[192.0.2.1]", "localhost", "localhost.", "-a.example", f"{'a.' * 121}example"]
+)
+def test_everybody_is_not_who_cannot_have_a_signature(site, domain, subdomains):
+    engine = site.engine(f"{ONE_KEY}Domain *\nSubDomains {subdomains}")
+    choice = choose(engine, f"a@{domain}")
+    assert (choice.planned, choice.findings, choice.domain) == ((), (), None)
+    assert "cannot be a signing domain" in choice.unfit
+    other = choose(engine, f"a@{domain}", THEIRS)
+    assert (other.domain, other.unfit) == (domain, None)  # OpenDKIM names it in its log
 
 
-def test_a_listed_top_level_domain_cannot_sign(site):
-    engine = site.engine(f"{ONE_KEY}Domain com\nSubDomains yes")
+def test_everybody_with_a_final_dot_has_the_domain_without(site):
+    assert names(choose(site.engine(f"{ONE_KEY}Domain *"), "a@b.example.")) == [("b.example", "s1")]
+
+
+@pytest.mark.parametrize(
+    ("conf", "address"),
+    [("Domain com\nSubDomains yes", "a@example.com"), ("Domain LocalHost,*", "a@localhost")],
+)
+def test_a_listed_top_level_domain_cannot_sign(site, conf, address):
+    engine = site.engine(f"{ONE_KEY}{conf}")
     with pytest.raises(SettingsError, match=r"opendkim\.conf:3: .*at least two labels"):
-        choose(engine, "a@example.com")
+        choose(engine, address)
+
+
+@pytest.mark.parametrize("key", ["%", "all"])
+def test_a_row_for_everybody_takes_no_mail_that_nobody_can_sign(site, key):
+    site.write("keys", "all %:s1:/k.pem\nfixed example.com:s1:/k.pem\n")
+    site.write("signing", f"*@here fixed\n* {key}\n")
+    engine = site.engine("KeyTable file:keys\nSigningTable refile:signing\n")
+    choice = choose(engine, "root@localhost")
+    assert (choice.planned, choice.unfit) == ((), "'localhost' cannot be a signing domain")
+    assert names(choose(engine, "root@here")) == [("example.com", "s1")]
 
 
 def test_wrong_settings_of_the_one_key_name_their_line(site):
@@ -223,8 +248,8 @@ def test_mail_to_listed_recipients_is_signed_again_with_a_key_of_the_table(site)
     assert names(resign(engine, "<l@deep.sub.example.org>")) == [("lists.example.com", "s1")]
     assert resign(engine, "<l@example.org>") is None
     assert names(resign(engine, "<ann@example.com>")) == [("example.net", "s2")]
-    with pytest.raises(MessageError, match="cannot be a signing domain"):
-        resign(engine, "<ann@example.com>", author=None)
+    nobody = resign(engine, "<ann@example.com>", author=None)
+    assert (nobody.planned, nobody.unfit) == ((), "there is no author whose domain could sign")
     with pytest.raises(TableError, match=r"resign:4: 'bad' names no key"):
         resign(engine, "<bad>")
     with pytest.raises(TableError, match=r"resign:5: .*unknown key 'x'"):
@@ -238,11 +263,14 @@ def test_without_tables_the_one_key_signs_again_for_the_first_listed_domain(site
     assert names(choice) == [("lists.example.com", "s1")]
     everyone = site.engine(f"{ONE_KEY}{RESIGN}Domain *")
     assert names(resign(everyone, "l@lists.example.com")) == [("example.net", "s1")]
+    unfit = resign(everyone, "l@lists.example.com", author="a@localhost")
+    assert (unfit.planned, unfit.unfit) == ((), "'localhost' cannot be a signing domain")
+    assert resign(everyone, "l@lists.example.com", author=None).unfit is not None
     site.write("patterns", "example.*\n")
     patterns = site.engine(f"{ONE_KEY}{RESIGN}Domain refile:patterns")
     assert names(resign(patterns, "l@lists.example.com")) == [("example.net", "s1")]
     none = site.engine(f"{ONE_KEY}{RESIGN}")
     assert names(resign(none, "l@lists.example.com")) == [("example.net", "s1")]
-    for engine in (site.engine(RESIGN), none):
-        with pytest.raises(TableError, match="ResignMailTo needs a KeyTable, or KeyFile"):
-            resign(engine, "l@lists.example.com", author=None)
+    assert resign(none, "l@lists.example.com", author=None).unfit is not None
+    with pytest.raises(TableError, match="ResignMailTo needs a KeyTable, or KeyFile"):
+        resign(site.engine(RESIGN), "l@lists.example.com")

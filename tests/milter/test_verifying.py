@@ -361,14 +361,8 @@ def test_results_of_others_may_be_removed(tmp_path, claimed, removed):
     assert (outcome.values("Authentication-Results") == []) is removed
 
 
-@pytest.mark.parametrize(
-    ("fields", "action"),
-    [
-        (SIMPLE[1:], "no author"),
-        ([(b"From", b" undisclosed"), *SIMPLE[1:]], "bad author"),
-    ],
-)
-def test_a_malformed_message_is_said_to_be_so(tmp_path, fields, action):
+def test_a_malformed_message_is_said_to_be_so(tmp_path):
+    fields = SIMPLE[1:]  # no From
     outcome = judged(tmp_path, compose(fields, BODY))
     assert outcome.results == [f"{HOST}; dkim=permerror (bad message/signature format)"]
     assert outcome.skipped
@@ -380,11 +374,38 @@ def test_a_malformed_message_is_said_to_be_so(tmp_path, fields, action):
     assert (outcome.step, outcome.changes) == ("eoh", ())
 
 
-def test_who_only_verifies_needs_no_author(tmp_path):
-    """Mode v: a From field that names nobody does not hinder."""
-    message = mail(fields=[(b"From", b" undisclosed"), *SIMPLE[1:]])
-    outcome = judged(tmp_path, message, hosts={"signs": False})
+UNREADABLE = [b" undisclosed", b" <alice@example.com> <eve@example.org>", b" a@b@example.com"]
+
+
+@pytest.mark.parametrize("signs", [True, False])
+@pytest.mark.parametrize("author", UNREADABLE)
+def test_a_stranger_s_from_that_cannot_be_read_does_not_hinder_verifying(tmp_path, author, signs):
+    """OpenDKIM verifies such mail only with Mode v; a stranger would choose whether."""
+    fields = [(b"From", author), *SIMPLE[1:]]
+    outcome = judged(tmp_path, mail(fields=fields), hosts={"signs": signs})
     assert "dkim=pass" in outcome.results[0]
+    (line,) = [line for line in outcome.log if line.event == "bad-author"]
+    assert line.level is Level.INFO
+    assert line.text.startswith("can't parse From: header value '")
+    refusing = {"no_signature": Action.REJECT, "bad_signature": Action.REJECT}
+    for message in (compose(fields, BODY), mail(fields=fields) + b"Not me.\r\n"):
+        outcome = judged(tmp_path, message, hosts={"signs": signs}, actions=refusing)
+        assert outcome.reply.code == "550"
+
+
+@pytest.mark.parametrize("author", UNREADABLE)
+def test_our_own_mail_with_such_a_from_leaves_unsigned_and_that_is_said(tmp_path, author):
+    fields = [(b"From", author), *SIMPLE[1:]]
+    actions = {"no_signature": Action.REJECT}
+    outcome = Mta(site(tmp_path, actions=actions), peer=INSIDE).send(fields)
+    assert outcome.reply == ACCEPT
+    assert outcome.results == [f"{HOST}; dkim=permerror (bad message/signature format)"]
+    (line,) = outcome.log
+    assert (line.level, line.event) == (Level.NOTICE, "bad-author")
+    assert line.text.startswith("can't parse From: header value '")
+    assert line.text.endswith("'; not signed")
+    quiet = Mta(site(tmp_path, verifying={"ignore_malformed_mail": True}), peer=INSIDE).send(fields)
+    assert (quiet.reply, quiet.changes, len(quiet.log)) == (ACCEPT, (), 1)
 
 
 def signatures(*choices, body=BODY):

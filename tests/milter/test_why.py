@@ -35,6 +35,7 @@ value@example.com
 signer@example.com   one:example.com
 auid@example.com     one:@mail.example.com
 *@sub.example.com    percent
+*@localhost          percent
 """
 
 
@@ -91,7 +92,9 @@ OPTIONS = {
     "ExemptDomains": st.sampled_from(["example.com", "other.example"]),
     "DontSignMailTo": st.just("bob@example.net"),
     "BodyLengthDB": st.just("bob@example.net"),
-    "ResignMailTo": st.sampled_from(["bob@example.net=one", "bob@example.net=absent", "bob@x"]),
+    "ResignMailTo": st.sampled_from(
+        [f"bob@example.net={name}" for name in ("one", "absent", "percent")] + ["bob@x"]
+    ),
     "RequiredHeaders": st.just("yes"),
     "StrictHeaders": st.just("yes"),
     "IgnoreMalformedMail": st.just("yes"),
@@ -306,6 +309,9 @@ def test_the_place_of_a_row_in_a_file_is_named(ask, folder):
         ("StrictHeaders yes\n", LETTER, INSIDE, Outcome.SIGNED),
         ("RequiredHeaders yes\n", LETTER, INSIDE, Outcome.SIGNED),
         ("", b"From: nobody\r\n", INSIDE, Outcome.MALFORMED),
+        ("", b"From: nobody\r\n", OUTSIDE, Outcome.VERIFIED),
+        ("Mode s\n", b"From: nobody\r\n", OUTSIDE, Outcome.LEFT_ALONE),
+        ("ResignMailTo c@d.example=percent\n", b"From: nobody\r\n", OUTSIDE, Outcome.VERIFIED),
         ("Mode v\n", b"From: nobody\r\n", INSIDE, Outcome.VERIFIED),
         ("Mode s\n", b"From: nobody\r\n", INSIDE, Outcome.LEFT_ALONE),
         ("IgnoreMalformedMail yes\n", b"From: nobody\r\n", INSIDE, Outcome.LEFT_ALONE),
@@ -316,6 +322,7 @@ def test_the_place_of_a_row_in_a_file_is_named(ask, folder):
         ("ReplaceRules {0}/Rules\n", LETTER + b"X: Subject\r\n", INSIDE, Outcome.SIGNED),
         ("", LETTER + b"X: a\r\nno colon\r\n", OUTSIDE, Outcome.VERIFIED),
         ("", b"From: x@sub.example.com.\r\n", INSIDE, Outcome.VERIFIED),
+        ("", b"From: x@localhost\r\n", INSIDE, Outcome.VERIFIED),
     ],
 )  # fmt: skip
 def test_headers_that_are_not_as_usual(ask, option, header, peer, outcome):
@@ -353,6 +360,32 @@ def test_a_stranger_learns_what_would_be_if_it_were_ours(ask):
     assert remark[0].startswith("nor from a client of ours: no signing table match")
     (remark,) = told(ask(header=LETTER.replace(b"good", b"unknown"), peer=OUTSIDE), "remark")
     assert "could not be signed" in remark[0]
+
+
+def test_a_domain_that_cannot_sign_is_told(ask):
+    header = LETTER.replace(b"good@example.com", b"root@localhost")
+    problem = "'localhost' cannot be a signing domain"
+    explanation = ask(header=header)
+    assert explanation.outcome is Outcome.VERIFIED
+    assert told(explanation, "row") == [(f"{problem}; not signed", "")]
+    (remark,) = told(ask(header=header, peer=OUTSIDE), "remark")
+    assert remark[0] == f"nor from a client of ours: {problem}"
+    again = ask(
+        "ResignMailTo bob@example.net=percent\n",
+        b"From: nobody\r\n",
+        peer=OUTSIDE,
+        recipients=(b"<bob@example.net>",),
+    )
+    assert again.outcome is Outcome.VERIFIED
+    assert told(again, "row") == [("there is no author whose domain could sign; not signed", "")]
+
+
+def test_an_author_who_cannot_be_read_decides_about_our_own_mail_only(ask):
+    problem = "can't parse From: header value 'nobody'"
+    (answer,) = told(ask(header=b"From: nobody\r\n"), "author")
+    assert answer == (f"{problem}; not signed", "")
+    (answer,) = told(ask(header=b"From: nobody\r\n", peer=OUTSIDE), "author")
+    assert answer == (problem, "")
 
 
 @pytest.mark.parametrize(

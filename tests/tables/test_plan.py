@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dkimcore.errors import MessageError, TableError
+from dkimcore.errors import TableError
 from dkimcore.protocol.mailbox import Mailbox
 from dkimcore.tables import KeyTable, SigningTable, plan
+from dkimcore.tables.plan import UnfitDomain
 
 KEYS = "csl:k=example.com:s1:/k,d=%:s2:/keys/%.pem,Example.org=example.org:s3:/o,bad=x"
 KEYS += ",example.org=example.org:s3:/o"
@@ -78,11 +79,42 @@ def test_a_row_that_cannot_be_followed_is_an_error_never_unsigned_mail(row, why,
     assert str(info.value).startswith(where)
 
 
-@pytest.mark.parametrize("address", ["a@localhost", "a@[127.0.0.1]", "a@b/c/d.com", "a@b.com."])
-def test_a_domain_that_cannot_sign_is_the_message_s_fault(address):
-    with pytest.raises(MessageError, match="cannot be a signing domain"):
-        planned("*=d", address)
-    assert planned("*=k", address)
+UNFIT = [
+    *("a@localhost", "a@localhost.", "a@[127.0.0.1]", "a@b/c/d.com", "a@-b.com"),
+    f"a@{'b' * 64}.com",
+    f"a@{'b.' * 120}com",  # the name of its key record is too long
+]
+
+
+@pytest.mark.parametrize("address", UNFIT)
+@pytest.mark.parametrize("all_matches", [True, False])
+def test_a_row_for_everybody_does_not_apply_to_a_domain_that_cannot_sign(address, all_matches):
+    with pytest.raises(UnfitDomain, match=r"^'.{,103}' cannot be a signing domain$"):
+        planned("*=d", address, all_matches=all_matches)
+    assert str(planned("*=k", address)[0].domain) == "example.com"
+
+
+@pytest.mark.parametrize("all_matches", [True, False])
+def test_the_row_behind_it_applies(all_matches):
+    (one,) = planned("localhost=d,a@*=d,*=k", "a@localhost", all_matches=all_matches)
+    assert one.key_row.name == "k"
+
+
+def test_a_key_named_by_a_domain_that_cannot_sign_need_not_be_there():
+    signing_table = SigningTable.load("*=%")
+    key_table = KeyTable.load("csl:localhost=example.com:s:/k, b.com=%:s:/k")
+    with pytest.raises(UnfitDomain):
+        plan(Mailbox.parse(b"a@[127.0.0.1]"), signing_table, key_table)
+    with pytest.raises(TableError, match=r"unknown key 'c\.com'"):
+        plan(Mailbox.parse(b"a@c.com."), signing_table, key_table)
+    for address, domain in ((b"a@localhost", "example.com"), (b"a@b.com.", "b.com")):
+        (one,) = plan(Mailbox.parse(address), signing_table, key_table)
+        assert str(one.domain) == domain
+
+
+def test_a_final_dot_is_no_part_of_the_signing_domain():
+    (one,) = planned("*=d:x@%", "a@Example.net.")
+    assert (str(one.domain), str(one.auid)) == ("example.net", "x@example.net")
 
 
 def test_all_matches_are_planned_in_order():

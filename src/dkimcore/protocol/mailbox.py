@@ -4,15 +4,18 @@ Reads a From field, or another field that holds addresses, and finds its first a
 Display names, comments and group names are passed over and never decoded; whether anything
 is signed for the address is left to the tables.
 
-What real mail contains is taken even where RFC 5322 forbids it, such as a bare comma in a
-display name, as long as every reader would find the same address.  What readers take for
-different addresses (two "@", an open quotation mark, an address behind ``<...>``) is refused.
+What real mail contains is taken even where RFC 5322 forbids it, as long as every generous
+reader would find the same address: a bare comma in a display name, words without "@" or the
+same address once more behind ``<...>``, a final ">" that is missing.  What readers take for
+different addresses (two "@", an open quotation mark, another address behind ``<...>``,
+``<mailto:...>``) is refused.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import MessageError
@@ -82,9 +85,11 @@ class Mailbox:
         item: list[bytes] = []  # words and "@" of the address that is being read
         for token in tokens:
             if token == b"<":
-                route = _until_closed(tokens)
-                _refuse_more(tokens)
-                return _address(_without_route(route), strict=True)
+                inside, *others = _until_closed(tokens), *_behind(tokens)
+                mailbox = _bracketed(inside)
+                if len(others) > 1 or any(_bracketed(other) != mailbox for other in others):
+                    raise MessageError("another address stands behind '<...>' in the field")
+                return mailbox
             if token in (b",", b";", b":"):
                 # A name or a group's name, "Smith, John <john@example.com>"
                 if b"@" in item and token != b":":
@@ -155,20 +160,25 @@ def _comment_end(value: bytes, position: int) -> int:
 
 
 def _until_closed(tokens: Iterator[bytes]) -> list[bytes]:
-    inside: list[bytes] = []
-    for token in tokens:
-        if token == b">":
-            return inside
-        inside.append(token)
-    raise MessageError("'<' has no '>' in the address field")
+    """Return what stands up to ">", or up to the end of the field."""
+    return list(takewhile(lambda token: token != b">", tokens))
 
 
-def _refuse_more(tokens: Iterator[bytes]) -> None:
-    for token in tokens:
-        if token in (b",", b";"):
-            return
-        if token != b" ":
-            raise MessageError("something stands behind '<...>' in the address field")
+def _behind(tokens: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Yield what stands in more ``<...>`` before the next address; refuses other addresses."""
+    before = b"<"
+    for token in takewhile(lambda token: token not in (b",", b";"), tokens):
+        if token != b" " and before == b"<":
+            raise MessageError("something stands right behind '<...>' in the address field")
+        if token == b"<":
+            yield _until_closed(tokens)
+        elif token in _SPECIALS or b"@" in token or b"=?" in token:  # also in quotes, or encoded
+            raise MessageError("what stands behind '<...>' may be an address, too")
+        before = token
+
+
+def _bracketed(inside: list[bytes]) -> Mailbox:
+    return _address(_without_route(inside), strict=True)
 
 
 def _without_route(inside: list[bytes]) -> list[bytes]:

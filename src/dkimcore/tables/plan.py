@@ -1,23 +1,37 @@
 """Joins the signing table and the key table: which signatures an author's mail gets.
 
 ``%`` is replaced here.  Nothing is opened: a planned signature names its key.
+
+A row in which ``%`` stands for a domain that cannot be a signing domain (``localhost``,
+``[192.0.2.1]``) does not apply, so that a row for everybody takes no mail that nobody can sign;
+OpenDKIM makes a signature that no verifier accepts.  For ``%`` a final dot is dropped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import MessageError, SettingsError, TableError
 from dkimcore.protocol.names import Auid, DomainName
+from dkimcore.protocol.signature import is_queryable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from dkimcore.protocol.mailbox import Mailbox
     from dkimcore.protocol.names import Selector
     from dkimcore.tables.keytable import KeyRow, KeyTable
     from dkimcore.tables.signingtable import SigningRow, SigningTable
 
-__all__ = ["PlannedSignature", "author_domain", "plan", "plan_row"]
+__all__ = ["PlannedSignature", "UnfitDomain", "author_domain", "plan", "plan_row"]
+
+_SHOWN = 100  # characters of a domain
+
+
+class UnfitDomain(MessageError):
+    """The author's domain, which "%" stands for, cannot be a signing domain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +69,7 @@ def plan(
         signing_table: Which keys sign for whom.
         key_table: What the keys' names stand for.
         all_matches: Use all rows that apply (OpenDKIM's MultipleSignatures), not only the
-            first.
+            first.  A row with "%" does not apply to a domain that cannot be a signing domain.
 
     Returns:
         Nothing if no row applies: the mail is not ours to sign.
@@ -63,17 +77,37 @@ def plan(
     Raises:
         TableError: A row that applies names no key or an unknown one, its signer has no
             "@", or the key's row is malformed.
-        MessageError: "%" stands for the author's domain, which cannot be a signing domain.
+        UnfitDomain: Rows are there, but in all of them "%" stands for the author's domain,
+            which cannot be a signing domain.
     """
     rows = signing_table.match(author, all_matches=all_matches)
-    return tuple(plan_row(author, row, key_table) for row in rows)
+    planned = tuple(_fit(author, rows, key_table))
+    if rows and not planned and not all_matches:
+        # The first row does not apply; the next one may.
+        rows = signing_table.match(author, all_matches=True)
+        planned = tuple(islice(_fit(author, rows, key_table), 1))
+    if rows and not planned:
+        raise _unfit(author)
+    return planned
+
+
+def _fit(
+    author: Mailbox, rows: Iterable[SigningRow], key_table: KeyTable
+) -> Iterator[PlannedSignature]:
+    for row in rows:
+        try:
+            yield plan_row(author, row, key_table)
+        except UnfitDomain:
+            continue
 
 
 def plan_row(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSignature:
     """Return the signature that one row asks for; raises what `plan` does."""
     name = row.key_name
     if name == "%":
-        name = author.domain
+        name = author.domain.removesuffix(".")
+        if not key_table.has(name):
+            author_domain(author)  # cannot be one: then the row is not to blame
     if not key_table.has(name):
         raise TableError(
             f"signing table references unknown key {name!r}; add a row for it to the key "
@@ -82,7 +116,9 @@ def plan_row(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSi
             line=row.line,
         )
     key_row = key_table.get(name)
-    domain = author_domain(author) if key_row.domain is None else key_row.domain
+    domain = key_row.domain
+    if domain is None:
+        domain = author_domain(author, key_row.selector)
     return PlannedSignature(
         domain=domain,
         selector=key_row.selector,
@@ -93,24 +129,38 @@ def plan_row(author: Mailbox, row: SigningRow, key_table: KeyTable) -> PlannedSi
     )
 
 
-def author_domain(author: Mailbox) -> DomainName:
+def author_domain(author: Mailbox, selector: Selector | None = None) -> DomainName:
     """Return an author's domain as a signing domain.
 
+    Args:
+        author: The author's address.
+        selector: With it the name of the key record must fit in the DNS; None: not asked.
+
     Raises:
-        MessageError: It cannot be one.
+        UnfitDomain: It cannot be one.
     """
     try:
-        return DomainName.parse(author.domain_text.lower())
+        domain = DomainName.parse(author.domain_text.lower().removesuffix("."))
     except SettingsError:
-        problem = f"the author's domain {author.domain!r} cannot be a signing domain"
-    raise MessageError(problem)
+        pass
+    else:
+        if selector is None or is_queryable(domain, selector):
+            return domain
+    raise _unfit(author)
+
+
+def _unfit(author: Mailbox) -> UnfitDomain:
+    shown = author.domain[:_SHOWN] + "..." * (len(author.domain) > _SHOWN)
+    if not shown:
+        return UnfitDomain("there is no author whose domain could sign")
+    return UnfitDomain(f"{shown!r} cannot be a signing domain")
 
 
 def _auid(author: Mailbox, row: SigningRow, domain: DomainName) -> Auid | None:
     """Return i=, or None where it would not be within d= (RFC 6376 section 3.5)."""
     if row.signer is None:
         return None
-    text = row.signer.replace("%", author.domain)
+    text = row.signer.replace("%", author.domain.removesuffix("."))
     if "@" not in text:
         raise TableError(
             f"the signer {row.signer!r} has no '@'; write it as @example.com or @%",
