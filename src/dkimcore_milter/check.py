@@ -92,6 +92,14 @@ def _check_lists(settings: Settings, sources: Sources, findings: Findings) -> No
         data_set = findings.attempt(partial(sources.data_set, source))
         if data_set is not None:
             findings.add(data_set.check(all_rows=source in several))
+    if signing.domains is not None and signing.key_table is None:
+        domains = findings.attempt(partial(sources.data_set, signing.domains))
+        if domains is not None and not len(domains):
+            findings.warning(
+                f"Domain {signing.domains.text} has no row, so nothing is signed; list the "
+                "domains to sign for",
+                (signing.domains.file, signing.domains.line),
+            )
     for listed in (signing.sign_headers, signing.omit_headers, signing.oversign_headers):
         for row in _rows(listed, sources, findings):
             if "*" in row.key and row.key != "*":
@@ -135,6 +143,12 @@ def _check_hosts(settings: Settings, sources: Sources, findings: Findings) -> No
         found = findings.attempt(partial(sources.hosts, source))
         if found is not None:
             findings.add(found.check())
+            if source is hosts.internal and not len(found):
+                findings.warning(
+                    f"InternalHosts {source.text} has no row, so only mail of users who log in "
+                    "is signed; list our networks",
+                    (source.file, source.line),
+                )
     for row in _rows(hosts.internal, sources, findings):
         if row.key in _EVERYONE:
             findings.warning(

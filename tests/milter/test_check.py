@@ -200,6 +200,27 @@ def test_entries_that_are_probably_not_meant(site, conf, words):
     only(found(site, f"{conf}\nMode v"), f"opendkim.conf:1: {words}")
 
 
+def test_lists_and_tables_that_match_nobody(site):
+    signed(site, "# none\n", "*@example.com: k\n*@%  k\n")
+    site.write("hosts", "127.0.0.1\n192.168.0.1/24\n192.168.0.0/33\n")
+    findings = found(site, f"{TABLES}InternalHosts refile:hosts".replace("e file:s", "e refile:s"))
+    only(findings, "keys: warning: the key table has no row, so nothing is signed; write 'NAME ")
+    only(findings, "signing:1: error: the signing table references unknown key 'k'")
+    only(findings, "hosts:2: warning: '192.168.0.1/24' is taken for 192.168.0.0/24, which ")
+    only(findings, "hosts:3: warning: '192.168.0.0/33' never matches; write ")
+    site.write("keys", "k example.com:s1:./k.pem\n")
+    findings = found(site, TABLES.replace("e file:s", "e refile:s"))
+    only(findings, "signing:1: warning: '*@example.com:' never matches, for no domain has a ':'")
+    only(findings, "signing:2: warning: '*@%' never matches, for no domain has a '%'; write ")
+    for name in ("signing", "hosts", "domains"):
+        site.write(name, "# none\n")
+    findings = found(site, f"{TABLES}InternalHosts file:hosts")
+    only(findings, "signing: warning: the signing table has no row, so nothing is signed; write '")
+    only(findings, "opendkim.conf:3: warning: InternalHosts file:hosts has no row, so only mail ")
+    conf = "Selector s1\nKeyFile k.pem\nDomain file:domains"
+    only(found(site, conf), "opendkim.conf:3: warning: Domain file:domains has no row, so nothing")
+
+
 def test_rows_that_mean_several_things_may_be_repeated(site):
     site.write("records", "a.example one\na.example two\n")
     conf = "TestDNSData file:records\nMacroList m=1,m=2\nMode v"

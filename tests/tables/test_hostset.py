@@ -150,6 +150,59 @@ def test_patterns_of_hosts(tmp_path, host, address, expected):
     assert HostSet.load("refile:t", base=tmp_path).matches(host, address) is expected
 
 
+@pytest.mark.parametrize(
+    ("row", "address", "written"),
+    [
+        ("192.168.0.1/24", "192.168.0.77", "192.168.0.0/24"),
+        ("10/8", "10.9.8.7", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.1.1.1", "10.0.0.0/8"),
+        ("[192.0.2.1]", "192.0.2.1", "192.0.2.1"),
+        ("[192.0.2.0]/24", "192.0.2.9", "192.0.2.0/24"),
+        ("2001:DB8:0::5/32", "2001:db8:9::", "2001:db8::/32"),
+        ("2001:db8:0::5", "2001:db8::5", "2001:db8::5"),
+    ],
+)
+def test_networks_that_no_pattern_matches_are_taken_with_a_warning(tmp_path, row, address, written):
+    """Part 9: guides name their TrustedHosts as a refile: and list such networks."""
+    (tmp_path / "t").write_text(f"127.0.0.1\n{row}\n")
+    hosts = HostSet.load("refile:t", base=tmp_path)
+    assert hosts.find(None, address).line == 2
+    assert not hosts.matches(None, "203.0.113.1")
+    (finding,) = hosts.check()
+    assert finding.line == 2
+    assert f"is taken for {written}, which OpenDKIM does not; write that, or " in finding.problem
+    (tmp_path / "t").write_text(f"{written}\n!{row}\n")
+    assert not HostSet.load("refile:t", base=tmp_path).matches(None, address)
+
+
+@pytest.mark.parametrize(
+    ("row", "address"),
+    [
+        ("192.168.0.0/24", "192.168.0.77"),
+        ("192.0.2.*", "192.0.2.1"),
+        ("10.0.*/16", "10.0.3.4"),
+        ("2001:DB8::/32", "2001:db8:9::"),
+        ("::1", "::1"),
+    ],
+)
+def test_networks_are_looked_up_as_text_in_patterns(tmp_path, row, address):
+    """Part 5.3: the address, masked to each length."""
+    (tmp_path / "t").write_text(f"{row}\n")
+    hosts = HostSet.load("refile:t", base=tmp_path)
+    assert hosts.matches(None, address)
+    assert hosts.check() == ()
+
+
+def test_a_network_that_is_none_is_found_among_patterns_too(tmp_path):
+    (tmp_path / "t").write_text(
+        "192.168.0.0/33\nexample.com/24\n*.example.com\n10.1.\n300.1.1.1\nh4\n"
+    )
+    findings = HostSet.load("refile:t", base=tmp_path).check()
+    assert [finding.line for finding in findings] == [1, 2, 4, 5]
+    assert [each.line for each in HostSet.load("file:t", base=tmp_path).check()] == [1, 2, 3, 4, 5]
+    assert "'192.168.0.0/33' never matches; write " in findings[0].problem
+
+
 NETWORKS = st.builds(
     lambda value, length: ipaddress.ip_network((value << 24, length), strict=False),
     st.integers(0, 255),

@@ -135,6 +135,13 @@ def test_names_compare_with_their_case_and_unknown_ones_are_refused(tmp_path):
     assert len(table) == 4
 
 
+def test_a_check_finds_a_table_without_rows(tmp_path):
+    (tmp_path / "t").write_text("# none\n")
+    (finding,) = KeyTable.load("file:t", base=tmp_path).check()
+    assert finding.file == f"{tmp_path}/t"
+    assert "has no row, so nothing is signed; write 'NAME example.com:" in finding.problem
+
+
 def test_a_refile_gives_the_row_of_the_first_pattern(tmp_path):
     """Part 3.3: a refile can be asked for values."""
     (tmp_path / "t").write_text("s1.* %:s1:/k/%\n* %:s2:/k/%\n")

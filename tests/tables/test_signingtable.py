@@ -165,6 +165,53 @@ def test_a_check_of_patterns(table):
     assert "need no backslash" in findings[2].problem
 
 
+@pytest.mark.parametrize(
+    ("type", "key", "cure"),
+    [
+        ("refile", "*@b.example:", "no domain has a ':'; take it out"),
+        ("refile", "*@b.example,", "no domain has a ','; take it out"),
+        ("refile", "*@%", "no domain has a '%'; write the domain, or * for all"),
+        ("refile", '"*@b.example"', "no domain has a '\"'; take it out"),
+        ("refile", "<*@b.example>", "no domain has a '>'; take it out"),
+        ("refile", "@b.example", "no address begins so; write *@b.example"),
+        ("refile", "*@.b.example", "begins with a dot; write *@*.b.example for its subdomains"),
+        ("file", "b.example:", "no domain has a ':'; take it out"),
+        ("file", "%", "no domain has a '%'; write the domain, or * for all"),
+        ("file", "@b.example", "no address begins so; write b.example"),
+    ],
+)
+def test_a_check_finds_rows_that_match_nobody(table, type, key, cure):
+    signing_table = table(f"{key} k\n", type=type)
+    (finding,) = signing_table.check()
+    assert (finding.line, finding.is_error) == (1, False)
+    assert "never matches" in finding.problem
+    assert cure in finding.problem
+    for address in ("a@b.example", "a@mail.b.example"):
+        assert names(signing_table, address) == []
+
+
+@pytest.mark.parametrize(
+    ("type", "key"),
+    [
+        *(("refile", "*"), ("refile", "*@*.b.example"), ("refile", "a%c@b.example")),
+        *(("refile", "*@[[:alpha:]]*.example"), ("refile", "*@b.example|*@c.example")),
+        *(("file", "b.example"), ("file", ".b.example"), ("file", "a@.b.example"), ("file", "*")),
+        *(("file", "a%c@b.example"), ("file", "a@*")),
+    ],
+)
+def test_a_check_leaves_good_rows_alone(table, type, key):
+    assert table(f"{key} k\n", type=type).check() == ()
+
+
+@pytest.mark.parametrize("type", ["file", "refile"])
+def test_a_check_finds_a_table_without_rows(table, tmp_path, type):
+    (finding,) = table("# nobody yet\n\n", type=type).check()
+    assert finding.file == f"{tmp_path}/SigningTable"
+    assert "has no row, so nothing is signed; write '" in finding.problem
+    lost = table(" *@example.com k\n", type="refile").check()
+    assert ["no row" in finding.problem for finding in lost] == [True, False]
+
+
 def test_a_table_knows_its_size(table):
     assert len(table(ALL)) == 8
 

@@ -6,7 +6,8 @@ networks that hold it, the longest prefix first, ``!`` before the positive form.
 in the set if its name or its address is: a ``!`` for a name says nothing about the address.
 
 Beyond OpenDKIM ``10/8``, ``10.1.2.3/8`` and ``10.0.0.0/255.0.0.0`` are the networks that
-they mean, and an unknown address is in no set.
+they mean, and an unknown address is in no set.  A ``refile:`` is asked for the same names,
+addresses and networks, written as text; what is no pattern there counts as in a ``file:``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class HostSet:
         data_set: Its rows.
     """
 
-    __slots__ = ("_data_set", "_findings", "_levels", "_names", "_networks")
+    __slots__ = ("_data_set", "_findings", "_levels", "_meant", "_names", "_networks")
 
     def __init__(self, data_set: DataSet) -> None:
         self._data_set = data_set
@@ -50,9 +51,11 @@ class HostSet:
         # The number of the row that decides: of several for one name, one with "!".
         self._names: dict[str, int] = {}
         self._networks: dict[_Level, dict[int, int]] = {}
-        if data_set.type is not DataSetType.REFILE:
-            for number, row in enumerate(data_set.rows()):
-                self._add(row, number)
+        # For patterns: from an address or network as it is looked up to a row that means it.
+        self._meant: dict[str, int] = {}
+        add = self._add_pattern if data_set.type is DataSetType.REFILE else self._add
+        for number, row in enumerate(data_set.rows()):
+            add(row, number)
         self._levels = sorted(self._networks, reverse=True)
 
     @classmethod
@@ -138,7 +141,12 @@ class HostSet:
         for row in self._data_set.find_all("!" + text):
             if row.key.startswith("!"):
                 return row
-        return self._data_set.find(text)
+        if (number := self._meant.get("!" + text)) is not None:
+            return self._data_set.row(number)
+        found = self._data_set.find(text)
+        if found is None and (number := self._meant.get(text)) is not None:
+            return self._data_set.row(number)
+        return found
 
     def _decides(self, known: int | None, number: int) -> int:
         """Say which of two rows for one name decides."""
@@ -153,12 +161,8 @@ class HostSet:
         if network is None:
             name = _a_labels(entry).lower()
             self._names[name] = self._decides(self._names.get(name), number)
-            if "*" in name or "/" in name:
-                self._doubt(
-                    row,
-                    f"{row.key!r} never matches; write .example.com for the hosts of a domain, "
-                    "192.0.2.0/24 for a network",
-                )
+            if "*" in name or "/" in name or _is_part_of_address(name):
+                self._doubt_never(row)
             return
         mere = int("/" not in entry)
         level = (network.version, network.prefixlen, mere)
@@ -167,9 +171,34 @@ class HostSet:
         networks[value] = self._decides(networks.get(value), number)
         written = entry.replace("[", "").replace("]", "").lower()
         if not mere and written != str(network):
-            self._doubt(
-                row, f"{row.key!r} is taken for {network}, which OpenDKIM does not; write that"
-            )
+            self._doubt_meant(row, str(network))
+
+    def _add_pattern(self, row: Row, number: int) -> None:
+        entry = row.key.removeprefix("!")
+        network = _network(entry)
+        if network is None:
+            if "*" not in entry and ("/" in entry or _is_part_of_address(entry)):
+                self._doubt_never(row)
+            return
+        meant = str(network) if "/" in entry else str(network.network_address)
+        if entry.lower() != meant:
+            self._meant.setdefault(row.key[: -len(entry)] + meant, number)
+            self._doubt_meant(row, meant)
+
+    def _doubt_never(self, row: Row) -> None:
+        self._doubt(
+            row,
+            f"{row.key!r} never matches; write .example.com for the hosts of a domain, "
+            "192.0.2.0/24 for a network",
+        )
+
+    def _doubt_meant(self, row: Row, meant: str) -> None:
+        patterns = self._data_set.type is DataSetType.REFILE
+        self._doubt(
+            row,
+            f"{row.key!r} is taken for {meant}, which OpenDKIM does not; write that"
+            + (", or use the file without refile:" if patterns else ""),
+        )
 
     def _doubt(self, row: Row, problem: str) -> None:
         self._findings.append(Finding(problem=problem, file=row.file, line=row.line))
@@ -186,6 +215,11 @@ def _network(entry: str) -> _Network | None:
         return ipaddress.ip_network(address + slash + mask, strict=False)
     except ValueError:
         return None
+
+
+def _is_part_of_address(entry: str) -> bool:
+    """Whether it is no host name, for its last label is a number, and no address either."""
+    return entry.rstrip(".").rpartition(".")[2].isdigit()
 
 
 def _name_and_parents(host: str) -> Iterator[str]:

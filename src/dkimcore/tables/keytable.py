@@ -140,6 +140,10 @@ class KeyTable:
     def check(self) -> tuple[Finding, ...]:
         """Look at every row; whether the keys can be opened is left to the caller."""
         findings = list(self._data_set.check())
+        if not len(self._data_set):
+            problem = "the key table has no row, so nothing is signed; write 'NAME "
+            problem += "example.com:SELECTOR:/path/to/key'"
+            findings.append(Finding(problem=problem, file=self._data_set.file))
         for row in self._data_set.rows():
             try:
                 self._parse(row, row.key)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SigningRow", "SigningTable", "fold_address"]
 
+_UNLIKE_DOMAIN = re.compile(r"[%:;,=<>\"'/]")
+_ACTIVE = re.compile(r"[\[(){}?|\\]")  # what makes more of a pattern than "*" does
 _LABEL = re.compile(r"[^.@]*[^\x00-\x7f.@][^.@]*")
 
 
@@ -121,6 +123,10 @@ class SigningTable:
         """
         findings = list(self._data_set.check(all_rows=all_matches))
         patterns = self._data_set.type is DataSetType.REFILE
+        if not len(self._data_set):
+            row_text = "*@example.com KEY" if patterns else "example.com KEY"
+            empty = f"the signing table has no row, so nothing is signed; write '{row_text}'"
+            findings.append(Finding(problem=empty, file=self._data_set.file))
         for row in self._data_set.rows():
             fault = _fault(row, key_table)
             problem = fault or _doubt(row.key, patterns=patterns)
@@ -200,9 +206,22 @@ def _doubt(key: str, *, patterns: bool) -> str | None:
     domain = key.rpartition("@")[2]
     if not fold_address(domain).isascii():
         return f"{key!r} never matches: a label of its domain has no A-label form; write that"
+    odd = None if _ACTIVE.search(key) else _UNLIKE_DOMAIN.search(domain)
+    if odd is not None:
+        cure = "write the domain, or * for all" if odd[0] == "%" else "take it out"
+        return f"{key!r} never matches, for no domain has a {odd[0]!r}; {cure}"
+    if key.startswith("@"):
+        return f"{key!r} never matches, for no address begins so; write " + (
+            f"*{key}" if patterns else key[1:]
+        )
     if patterns:
         if "@" not in key and "*" not in key:
             return f"{key!r} never matches, for a pattern is about user@host; write *@{key}"
+        if domain.startswith("."):
+            return (
+                f"{key!r} never matches, for no domain begins with a dot; write "
+                f"{key[: -len(domain)]}*{domain} for its subdomains"
+            )
         if re.search(r"\\[.+*]", key):
             return f"{key!r}: '.' and '+' need no backslash, and with one match something else"
     elif "*" in key and key != "*" and not key.endswith("@*"):
