@@ -75,7 +75,7 @@ class MessageSigning:
         self._line_ends = _LineEnds() if engine.settings.signing.fix_crlf else None
         self.may_be_slow = may_be_slow
         requests = [signer.request() for signer in signers]
-        self._signing = Signing(header, requests, now=engine.now(), final_body=True)
+        self._signing = Signing(header, requests, now=engine.now(), final=True)
 
     @property
     def wants_body(self) -> bool:

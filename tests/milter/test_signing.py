@@ -263,8 +263,18 @@ def test_lone_line_ends_are_hashed_as_they_are(tmp_path, chunk):
     assert verified(outcome.message).passed
 
 
-def test_the_header_may_not_hold_lone_line_ends(tmp_path):
+def test_a_lone_cr_in_the_header_is_signed_as_it_is(tmp_path):
+    """Scripts of web sites send such mail, and OpenDKIM signs it; refusing it would lose it."""
     fields = [*SIMPLE, (b"X-A", b" a\rb")]
+    outcome = signed(tmp_path, fields)
+    assert (outcome.reply, outcome.step) == (ACCEPT, "eom")
+    assert len(outcome.values("DKIM-Signature")) == 1
+    assert b"X-A: a\rb\r\n" in outcome.message
+
+
+def test_the_header_may_not_hold_a_lone_lf(tmp_path):
+    """From an MTA none comes: the connection makes each LF a CRLF."""
+    fields = [*SIMPLE, (b"X-A", b" a\nb")]
     outcome = signed(tmp_path, fields)
     assert (outcome.reply, outcome.step) == (SIGNING_ERROR, "eom")
 

@@ -109,18 +109,19 @@ class Signing:
         requests: The signatures wanted.
         now: The time of signing, in seconds since 1970.
         header_too_large: Whether the header section was cut off at the limit.
-        final_body: Whether the body is in final form and cannot be changed any more, as in a
-            milter: a CR or LF in it that is not part of a CRLF is then hashed as it is.
+        final: Whether the message cannot be changed any more, as in a milter, so that nobody
+            could mend what is refused otherwise: a CR in the header that is not part of a
+            CRLF, and a CR or LF in the body, are then hashed as they are.
 
     Raises:
         MessageError: The header is too large, or cannot be signed honestly: no From field or
-            several (RFC 5322 section 3.6), a bare CR or LF (RFC 6376 section 5.3), or white
-            space at its very beginning.
+            several (RFC 5322 section 3.6), a bare CR or LF (RFC 6376 section 5.3; of a final
+            message, a bare LF), or white space at its very beginning.
     """
 
     __slots__ = (
         "_body_hashes",
-        "_final_body",
+        "_final",
         "_finished",
         "_header",
         "_last",
@@ -135,7 +136,7 @@ class Signing:
         *,
         now: int,
         header_too_large: bool = False,
-        final_body: bool = False,
+        final: bool = False,
     ) -> None:
         if header_too_large:
             raise MessageError(
@@ -148,7 +149,7 @@ class Signing:
                 f"the message has {froms} From fields; give it exactly one before it is signed "
                 "(RFC 5322 section 3.6)"
             )
-        if header.has_bare_cr_or_lf:
+        if header.has_bare_cr_or_lf and not (final and _holds_no_bare_lf(header)):
             raise MessageError(_BARE % "header section")
         if header.octets.startswith((b" ", b"\t")):
             raise MessageError(
@@ -159,7 +160,7 @@ class Signing:
         self._requests = requests
         self._now = now
         self._finished = False
-        self._final_body = final_body
+        self._final = final
         self._last = b""
         self._body_hashes: dict[tuple[Canonicalization, int | None], BodyHash] = {}
         for request in requests:
@@ -179,7 +180,7 @@ class Signing:
         """
         if self._finished:
             raise StateError("feed() after finish()")
-        if not self._final_body:
+        if not self._final:
             self._refuse_bare(chunk)
         for body_hash in self._body_hashes.values():
             body_hash.feed(chunk)
@@ -268,6 +269,11 @@ class Signing:
             + encode_quoted_printable(field.value.strip(b" \t"), also=b"|")
             for field in fields
         )
+
+
+def _holds_no_bare_lf(header: Header) -> bool:
+    # Unlike a CR, it ends a line for many readers, who would see a field that is not signed.
+    return header.octets.count(b"\n") == header.octets.count(b"\r\n")
 
 
 def _lane(request: SignatureRequest) -> tuple[Canonicalization, int | None]:
