@@ -58,8 +58,9 @@ EXIT_STATUS = (
 )  # fmt: skip
 
 SIGNALS = (
-    ("SIGHUP, SIGUSR1", "Read the configuration, the tables and the keys again. What is wrong "
-     "with the new configuration is logged, and the old one stays."),
+    ("SIGHUP, SIGUSR1", "Read the configuration, the tables and the key of KeyFile again. "
+     "What is wrong with the new configuration is logged, and the old one stays. A key file of "
+     "the KeyTable that changed is read again without a signal, before the next message."),
     ("SIGTERM, SIGINT", "End within a second."),
 )  # fmt: skip
 
