@@ -446,13 +446,42 @@ def test_a_key_at_hand_is_not_slow(tmp_path):
     assert not mta.session.may_be_slow
 
 
-def test_a_domain_that_cannot_sign_is_not_let_through_unsigned(tmp_path):
-    """ "%" stands for a domain of one label."""
-    settings = site(tmp_path)
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("verifies", [True, False])
+def test_a_row_for_everybody_does_not_make_mail_of_cron_bounce(tmp_path, single, verifies):
+    """Nobody can sign for a domain of one label, so it is not ours to sign."""
+    everybody = {
+        "signing_table": None,
+        "key_table": None,
+        "domains": Source("*"),
+        "selector": "s1",
+        "key_file": Source(f"{tmp_path}/s1.private"),
+    }
+    hosts = {"verifies": verifies}
+    settings = site(tmp_path, signing=everybody if single else {}, hosts=hosts)
+    (tmp_path / "KeyTable").write_text(f"main %:s1:{tmp_path}/s1.private\n")
+    (tmp_path / "SigningTable").write_text("* main\n")
+    mta = Mta(settings, peer=INSIDE)
+    outcome = mta.send([(b"From", b" root@localhost"), *SIMPLE[1:]])
+    assert (outcome.reply, outcome.changes) == (ACCEPT, ())
+    (line,) = [line for line in outcome.log if line.event == "unfit-domain"]
+    assert (line.level, line.text) == (
+        Level.NOTICE,
+        "'localhost' cannot be a signing domain; not signed",
+    )
+    assert outcome.lines("not-signed") == ["no signature data"] * verifies
+    # A final dot is no part of the domain.
+    outcome = mta.send([(b"From", b" alice@example.com."), *SIMPLE[1:]])
+    assert verified(outcome.message).passed
+
+
+def test_who_only_verifies_does_not_say_that_nothing_is_signed(tmp_path):
+    settings = site(tmp_path, hosts={"signs": False})
     (tmp_path / "KeyTable").write_text(f"main %:s1:{tmp_path}/s1.private\n")
     (tmp_path / "SigningTable").write_text("* main\n")
     outcome = Mta(settings, peer=INSIDE).send([(b"From", b" root@localhost"), *SIMPLE[1:]])
-    assert outcome.reply == SIGNING_ERROR
+    assert outcome.step == "eom"
+    assert outcome.lines("unfit-domain") == []
 
 
 def test_one_key_without_tables(tmp_path):

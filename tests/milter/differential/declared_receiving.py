@@ -24,7 +24,25 @@ def kept(setting: str, probe: str, field: str) -> Case:
     return Case(setting, probe, "", f"{FIELD} {field}", "removed")
 
 
+OUTSIDE = "careless From fields from outside"
+CALLED = f"{ACCEPTED}, dkim=permerror"
+REFUSED = "eom: 550 5.7.0"
+
 RECEIVING = (
+    Difference(
+        title="A stranger's From field that cannot be read",
+        reason="OpenDKIM verifies no signature of such a message unless Mode is v, and asks no "
+        "On-* option. A stranger must not switch verification off.",
+        cases=tuple(
+            case
+            for author in ("Joe (x <joe@example.com>", "joe")
+            for case in (
+                Case(OUTSIDE, f"{author}, unsigned", CALLED, f"{REFUSED} no DKIM signature data"),
+                Case(OUTSIDE, f"{author}, signed", CALLED, PASS),
+                Case(OUTSIDE, f"{author}, changed", CALLED, f"{REFUSED} bad DKIM signature data"),
+            )
+        ),
+    ),
     Difference(
         title="A malformed signature",
         reason="OpenDKIM ends at the first malformed signature: no result is written, good "

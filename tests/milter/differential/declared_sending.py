@@ -9,6 +9,7 @@ __all__ = ["SENDING"]
 SIGNED = "eom: accept, signed a=rsa-sha256 d=example.com s=s1"
 NET = "eom: accept, signed a=rsa-sha256 d=example.net s=s1"
 ACCEPTED = "eom: accept"
+WRONG = "does not verify"
 ERROR = "eom: 550 5.7.0 DKIM signing error"
 HALVES = "InternalHosts: networks written by halves"
 END = "no final line end"
@@ -99,6 +100,39 @@ SENDING = (
                 "eom: accept, signed a=rsa-sha256 "
                 "d=b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example s=s1",
             ),
+        ),
+    ),
+    Difference(
+        title="Domains that cannot sign",
+        reason="No verifier accepts a signature of a host name without a dot, of an address, or of "
+        "what is no domain name (RFC 6376 section 3.5). `%` and `Domain *` do not mean such a "
+        "domain; its mail is verified like other mail that is not ours to sign, and the log says "
+        "so at notice. A final dot is no part of the signing domain.",
+        cases=tuple(
+            case
+            for setting in ("one key, any domain", "any domain, by %")
+            for case in (
+                *(
+                    Case(
+                        setting,
+                        f"from {user}@{domain}",
+                        f"{ACCEPTED}, signed a=rsa-sha256 d={domain} s=s1 ({said})",
+                        ACCEPTED,
+                    )
+                    for user, domain, said in (
+                        ("root", "localhost", WRONG),
+                        ("joe", "[192.0.2.1]", f"{WRONG}: d= value is not valid (b'[192.0.2.1]')"),
+                        ("joe", "-.example.edu", WRONG),
+                    )
+                ),
+                Case(
+                    setting,
+                    "from joe@example.edu.",
+                    "example.edu.",
+                    "example.edu",
+                    "signature 1 d",
+                ),
+            )
         ),
     ),
     Difference(
@@ -251,7 +285,7 @@ SENDING = (
         cases=tuple(
             Case("authors in careless From fields", author, SIGNED, f"{ACCEPTED}, dkim=permerror")
             for author in (
-                *("<joe@example.com", "<joe@example.com> joe", "Joe <<joe@example.com>>"),
+                *("Joe <<joe@example.com>>", "<joe smith@example.com>"),
                 *("joe@example.com ann@example.com", "Joe <joe@example.com> <ann@example.org>"),
                 *("joe@sub.example.com@example.com", "Joe <mailto:joe@example.com>"),
             )

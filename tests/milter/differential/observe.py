@@ -159,7 +159,10 @@ def _verify(message: bytes, index: int) -> str:
     """dkimpy's word on a signature."""
 
     def txt(name: bytes, timeout: int = 5) -> bytes | None:
-        return records().get(to_a_labels(name.decode().rstrip(".")))
+        try:
+            return records().get(to_a_labels(name.decode().rstrip(".")))
+        except ValueError:  # no name that the DNS can have
+            return None
 
     try:
         judge = dkim.DKIM(message, minkey=512)

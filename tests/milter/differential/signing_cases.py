@@ -186,6 +186,27 @@ SETTINGS = (
                 *("<joe@example.com", "<joe@example.com> joe", "Joe <<joe@example.com>>"),
                 *("joe@example.com ann@example.com", "Joe <joe@example.com> <ann@example.org>"),
                 *("joe@sub.example.com@example.com", "Joe <mailto:joe@example.com>"),
+                *("<joe@example.com> <joe@example.com>", "<joe smith@example.com>"),
+            )
+        ),
+    ),
+    Setting(
+        name="careless From fields from outside",
+        conf=KEY + "On-NoSignature reject\nOn-BadSignature reject\n",
+        probes=tuple(
+            Probe(
+                name=f"{author}, {state}",
+                message=make(message(author=author.encode())),
+                delivery=EXTERNAL,
+            )
+            for author in (
+                *("Joe (Work) <joe@example.com> joe", "Joe (x <joe@example.com>"),
+                *("Joe <joe@example.com> <ann@example.org>", "joe"),
+            )
+            for state, make in (
+                ("unsigned", bytes),
+                ("signed", signed),
+                ("changed", lambda octets: signed(octets).replace(b"Bye", b"Hi")),
             )
         ),
     ),

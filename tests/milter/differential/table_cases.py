@@ -33,6 +33,9 @@ INLINE = base64.b64encode(
     )
 ).decode()
 
+# Addresses whose domain no verifier takes for a signing domain, but for the final dot.
+UNFIT = ("root@localhost", "joe@[192.0.2.1]", "joe@-.example.edu", "joe@example.edu.")
+
 
 def tables(
     name: str,
@@ -219,6 +222,12 @@ SETTINGS = (
         probes=(Probe(name="signed mail from inside", message=signed()),),
     ),
     tables(
+        "any domain, by %",
+        "refile:",
+        "ann@* k1\n* any\n",
+        probes=mail(*UNFIT, "ann@localhost"),
+    ),
+    tables(
         "a domain with other letters, by %",
         "refile:",
         "*@* any\n",
@@ -240,7 +249,7 @@ SETTINGS = (
     Setting(
         name="one key, any domain",
         conf=USUAL + "Domain *\nSelector s1\nKeyFile {folder}/rsa2048.pem\n",
-        probes=mail("joe@example.com", "joe@example.edu"),
+        probes=mail("joe@example.com", "joe@example.edu", *UNFIT),
     ),
     Setting(
         name="one key, domains from a file",
