@@ -120,6 +120,6 @@ class FreshKeyStore(KeyStore):
 def _state(path: str) -> _State | None:
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # the latter for what cannot be a path
         return None  # opening it says why
     return _State(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
