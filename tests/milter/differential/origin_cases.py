@@ -72,6 +72,14 @@ SETTINGS = (
         probes=clients("192.0.2.9", "192.0.2.5", "10.1.2.3", "203.0.113.9"),
     ),
     Setting(
+        name="InternalHosts: networks among patterns",
+        conf=KEY + "InternalHosts refile:{folder}/hosts\n",
+        files={"hosts": "192.0.2.5/24\n10/8\n203.0.113.0/24\n198.51.100.*\n2001:db8::/32\n"},
+        probes=clients(
+            *("192.0.2.9", "10.1.2.3", "203.0.113.9", "198.51.100.7", "2001:db8::5", "192.0.3.1"),
+        ),
+    ),
+    Setting(
         name="InternalHosts: names",
         conf=KEY + "InternalHosts mail.example.org,.inside.example.org,!dmz.inside.example.org\n",
         probes=hosts(
