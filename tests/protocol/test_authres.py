@@ -276,25 +276,57 @@ def test_a_field_that_claims_to_be_ours_is_forged(value):
         assert forged_positions(header, host) == (0,)
 
 
+DRESSED_UP = [
+    b" mx .example.net",
+    b" mx\r\n .example.net",
+    b" mx . example . net",
+    b" mx.example\t. net/1",
+    b" (c) mx. example.net 1",
+    b" mx (a). example.net",
+    b" mx.example.(x)net",
+    b" mx.ex(x)ample.net 1",
+    b" mx.\r\n example.net",
+    b" mx.example.net .evil",
+    b' "mx".example.net',
+    b' mx."example.net"',
+    b' "mx." "example.net" 1',
+    b' "mx.example.net;"',
+    b' "mx.example.net (x"',
+    b" m\\x.example.net",
+    b" \\mx.example.net/1",
+    b" mx\x0b.example.net",
+    b" m\x01x.example.net 2",
+    b" mx.example.net\x7f",
+    b" mx.example.net\xff",
+    b" \xc2\xa0mx.example.net",
+    b" mx.exam\xe2\x80\x8bple.net",
+    b" <mx.example.net>",
+    b" mx.example.net, x",
+    b" mx.example.net:25",
+    b" mx.example.net (x",
+    b' mx(.example.net "',
+    b" /mx.example.net",
+]
+
+
 @rfc("8601", "5")
-@pytest.mark.parametrize(
-    "value",
-    [
-        b" mx .example.net; dkim=pass",
-        b" mx\r\n .example.net; dkim=pass",
-        b" mx.example\t. net/1; dkim=pass",
-        b" (c) mx. example.net 1; dkim=pass",
-        b" m\\x.example.net; dkim=pass",
-        b" \\mx.example.net/1; dkim=pass",
-    ],
-)
-def test_a_name_that_opendkim_would_read_as_ours_is_forged(value):
-    """Its tokens are joined at dots and lose their backslashes."""
-    header = Header(b"Authentication-Results:" + value)
+@pytest.mark.parametrize("claimed", DRESSED_UP)
+def test_a_name_that_a_reader_may_put_together_is_forged(claimed):
+    """OpenDKIM and OpenDMARC join tokens at dots; others drop what has no place in a name."""
+    header = Header(b"Authentication-Results:" + claimed + b"; dkim=pass")
     assert forged_positions(header, HOST) == (0,)
     assert forged_positions(header, HOST, only_dkim=True) == (0,)
     assert forged_positions(header, "example.net") == ()
     assert forged_positions(header, "other.example", also=lambda name: name == HOST) == (0,)
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize("claimed", [b"my host", b"my+host", b"'my host'", b'"my host" 1'])
+def test_a_name_of_ours_may_be_odd_itself(claimed):
+    header = Header(b"Authentication-Results:" + claimed + b"; dkim=pass")
+    assert forged_positions(header, "my host") == (0,)
+    assert forged_positions(header, "my") == (0,)
+    assert forged_positions(header, "your host") == ()
 
 
 @rfc("8601", "5")
@@ -310,6 +342,7 @@ def test_a_name_that_opendkim_would_read_as_ours_is_forged(value):
         b' "\\"',
         b" (",
         b" (\\)",
+        b" \x0bmx.other; none",
     ],
 )
 def test_a_field_that_cannot_be_read_is_not_trusted(value):
@@ -328,6 +361,15 @@ def test_a_field_that_cannot_be_read_is_not_trusted(value):
         b" (mx.example.net) mx.example.org; none",
         b" mx.example.org (mx.example.net); none",
         b' "mx.example.org"; mx.example.net',
+        b" mx.example.net.evil.org; dkim=pass",
+        b" mail.mx.example.net; dkim=pass",
+        b" mx.example.net-evil; dkim=pass",
+        b" mx.example.net1; dkim=pass",
+        b" mx/y.example.net; dkim=pass",
+        b" mx.example.org (mx.example.net; dkim=pass",
+        b' mx.example.org "mx.example.net; dkim=pass',
+        b" spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=mx.example.net; dkim=pass",
+        b" 1; mx.example.net; dkim=pass",
     ],
 )
 def test_the_fields_of_others_stay(value):
@@ -363,8 +405,13 @@ def test_forged_fields_are_named_from_the_bottom_up():
 
 
 @rfc("8601", "5")
-def test_octets_that_are_no_text_are_somebody_elses_name():
-    assert claimed_authserv_id(b" \xff; none") == "\ufffd"
+@pytest.mark.parametrize(
+    "value", [b" \xff; none", b" !; none", b" ...; none", b" =?utf-8?q?mx.example.net?=; none"]
+)
+def test_a_name_that_is_not_certain_is_not_trusted(value):
+    """Of one that is no text, or is encoded, nobody knows what a reader makes of it."""
+    assert claimed_authserv_id(value) is not None
+    assert forged_positions(Header(b"Authentication-Results:" + value), HOST) == (0,)
 
 
 @rfc("8601", "2.5")

@@ -48,7 +48,6 @@ _LONGEST_AUID = 254
 
 _LINE = 78
 
-
 # The queue ids of MTAs; what else claims to be one is left out.
 _JOB_ID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
@@ -188,16 +187,16 @@ def forged_positions(
 ) -> tuple[int, ...]:
     """Find the Authentication-Results fields that claim to be ours (RFC 8601 section 5).
 
-    A field that arrives from outside with our authserv-id, in any case, quoted or not,
-    with a version, a final dot, comments, blanks around its dots or backslashes, is forged.
-    So is one that cannot be parsed so far that its authserv-id is certain: a reader more
-    generous than us might believe it.
+    A field that arrives from outside with our authserv-id is forged, whatever it is dressed
+    up in: another case, a version, a final dot; or comments, blanks, quotes, backslashes and
+    control characters at any place, which generous readers drop.  So is one whose authserv-id
+    is not certain: a reader more generous than us might believe it.
 
     Args:
         header: The message's header as received.
         authserv_id: Ours.
-        also: Whether another's fields are to be found, too; asked with an authserv-id in
-            lower case.
+        also: Whether another's fields are to be found, too; asked with each reading of a
+            field's authserv-id, in lower case.
         only_dkim: Leave fields that surely hold no dkim result, such as those which another
             filter of the same host has put there.
 
@@ -209,13 +208,9 @@ def forged_positions(
     found = []
     for position in reversed(header.positions(b"authentication-results")):
         value = header[position].value
-        claimed = claimed_authserv_id(value)
-        is_ours = claimed is None or any(
-            name in ours or (also is not None and also(name))
-            for name in (claimed, _claimed_loosely(value))
-            if name is not None
-        )
-        if is_ours and (claimed is None or not only_dkim or holds_dkim_result(value)):
+        claimed = _readings(value)
+        is_ours = not claimed.isdisjoint(ours) or (also is not None and any(map(also, claimed)))
+        if not claimed or (is_ours and (not only_dkim or holds_dkim_result(value))):
             found.append(position)
     return tuple(found)
 
@@ -223,15 +218,18 @@ def forged_positions(
 def _spellings(authserv_id: str) -> frozenset[str]:
     """Our authserv-id as written, in A-labels and in U-labels."""
     normal = _normal(authserv_id)
+    plain = _normal(_ODD.sub("", normal))
     try:
         name = DomainName.parse(normal)
     except SettingsError:  # an authserv-id need not be a domain name
-        return frozenset((normal,))
-    return frozenset((normal, name.ascii, name.u_labels))
+        return frozenset((normal, plain))
+    return frozenset((normal, plain, name.ascii, name.u_labels))
 
 
 def claimed_authserv_id(value: bytes) -> str | None:
     """The authserv-id that an Authentication-Results field claims, for comparison.
+
+    As RFC 8601 section 2.2 has it; some readers join what stands apart.
 
     Args:
         value: The field's body.
@@ -250,12 +248,6 @@ def claimed_authserv_id(value: bytes) -> str | None:
     return _normal(octets.decode("utf-8", "replace"))
 
 
-def _claimed_loosely(value: bytes) -> str | None:
-    """The same for readers that skip blanks around dots, and backslashes: OpenDKIM is one."""
-    start = value.partition(b";")[0].replace(b"\\", b"")
-    return claimed_authserv_id(b".".join(part.strip(b" \t\r\n") for part in start.split(b".")))
-
-
 # quoted-string, or what generous readers take for a token: up to white space, ";" or "(".
 _AUTHSERV_ID = re.compile(rb'"((?:[^"\\]|\\.)*+)"|[^\s;("]++', re.DOTALL)
 
@@ -265,22 +257,67 @@ def _normal(authserv_id: str) -> str:
     return authserv_id.partition("/")[0].strip().rstrip(".").lower()
 
 
+def _readings(value: bytes) -> frozenset[str]:
+    """All that readers may take for a field's authserv-id; none if it is not certain.
+
+    OpenDKIM and OpenDMARC join tokens at dots and drop backslashes; others take the first
+    token alone, or drop what has no place in a name.
+    """
+    claimed = claimed_authserv_id(value)
+    head = _head(value).decode("utf-8", "replace")
+    # Libraries decode the encoded-words of RFC 2047, which have no place here, before they look.
+    if claimed is None or "=?" in head:
+        return frozenset()
+    readings = set[str]()
+    for text in (head.partition("/")[0], head):
+        words = _ODD.sub(" ", text).split()
+        if words:
+            at_dots = " ".join(words).replace(" .", ".").replace(". ", ".").partition(" ")[0]
+            unversioned = words[:-1] if words[-1].isdecimal() else words
+            readings |= {words[0], at_dots, "".join(words), "".join(unversioned)}
+    names = frozenset(filter(None, map(_normal, readings)))
+    return names and names | {claimed}
+
+
+# What is no part of a name, and what is not seen: white space, controls, most ASCII, and
+# octets that are no UTF-8.
+_ODD = re.compile(r"[^-._\w\u00c0-\U0010ffff]|[\s\u2000-\u206f\ufeff\ufffd]")
+_HEAD_PIECE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[^"(;]++', re.DOTALL)
+
+
+def _head(value: bytes) -> bytes:
+    """What stands before the first ";" of a field's body, without comments and backslashes.
+
+    A comment or quoted-string that does not end is read as if it did not begin.
+    """
+    pieces = []
+    position = 0
+    while position < len(value) and value[position : position + 1] != b";":
+        if value[position : position + 1] == b"(":
+            end = _comment_end(value, position + 1)
+            piece = b" "
+        else:
+            match = _HEAD_PIECE.match(value, position)
+            end = -1 if match is None else match.end()
+            piece = value[position:end]
+        if end < 0:
+            pieces.append(value[position:].partition(b";")[0])
+            break
+        pieces.append(piece)
+        position = end
+    return b"".join(pieces).replace(b"\\", b"")
+
+
 def _skip_cfws(value: bytes) -> bytes | None:
     """Skip white space and nested comments; None if a comment does not end."""
-    depth = 0
     position = 0
-    while position < len(value):
-        octet = value[position : position + 1]
-        if octet == b"(":
-            depth += 1
-        elif octet == b")" and depth:
-            depth -= 1
-        elif octet == b"\\" and depth:
+    while position >= 0:
+        while value[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
             position += 1
-        elif not depth and octet not in b" \t\r\n":
+        if value[position : position + 1] != b"(":
             return value[position:]
-        position += 1
-    return None if depth else b""
+        position = _comment_end(value, position + 1)
+    return None
 
 
 # A result is methodspec "=" result, and what follows says on what it is based; "none" says
@@ -323,9 +360,11 @@ def _segments(value: bytes) -> list[bytes] | None:
     position = 0
     while position < len(value):
         if value[position : position + 1] == b"(":
-            position = _comment_end(value, position + 1)
-            if position < 0:
+            end = _comment_end(value, position + 1)
+            texts = _COMMENT_PART.finditer(value[position:end])
+            if end < 0 or any(_mentions_dkim(text[1]) for text in texts):
                 return None
+            position = end
             continue
         match = _PIECE.match(value, position)
         if match is None or (match[1] is not None and _mentions_dkim(match[1])):
@@ -343,11 +382,11 @@ def _segments(value: bytes) -> list[bytes] | None:
 
 
 def _comment_end(value: bytes, position: int) -> int:
-    """Where a comment ends; -1 if it does not, or if it mentions a dkim result."""
+    """Where a comment ends; -1 if it does not."""
     depth = 1
     while depth:
         match = _COMMENT_PART.match(value, position)
-        if match is None or _mentions_dkim(match[1]):
+        if match is None:
             return -1
         depth += 1 if match[2] == b"(" else -1
         position = match.end()
