@@ -18,6 +18,9 @@ HOSTILE = {
     "forged fields": lambda size: [FORGED] * size,
     "fields of others": lambda size: [(RESULTS, b" a.example; dkim=pass")] * size,
     "dots in a name": lambda size: [(RESULTS, b" " + b"a." * size + b"; dkim=pass")],
+    "dots apart": lambda size: [(RESULTS, b" " + b"a . " * size + b"; dkim=pass")],
+    "a name in many pieces": lambda size: [(RESULTS, b' "a".(x) b\\' * size + b"; dkim=pass")],
+    "many names in pieces": lambda size: [(RESULTS, b" a . (x) b . c 1; dkim=pass")] * size,
     "a long comment": lambda size: [(RESULTS, b" mx.example.net; (" + b"x=;" * size + b")")],
     "open comments": lambda size: [(RESULTS, b" mx.example.net; " + b"(" * size)],
     "comments in comments": lambda size: [

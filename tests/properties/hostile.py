@@ -308,7 +308,9 @@ def authentication_results(choices: Choices, authserv_id: bytes) -> bytes:
             b'"' + authserv_id + b'"',
             b'"' + authserv_id[:3] + b"\\" + authserv_id[3:] + b'"',
             authserv_id + b"/1",
+            authserv_id.replace(b".", choices.one_of((b" . ", b".(x)", b'".', b"\\.", b".\x0b"))),
             b"other.example",
+            b"x" + authserv_id,
             b'"',
         )
     )

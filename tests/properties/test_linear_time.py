@@ -351,13 +351,18 @@ def test_names_parsed(label):
 
 @rfc("8601", "5")
 @pytest.mark.parametrize(
-    "piece", [b"(", b"()", b"(\\))", b"(a", b" ", b"\r\n ", b'"', b'"\\"', b"\\", b"x", b"/", b"."]
+    "piece",
+    [
+        *(b"(", b"()", b"(\\))", b"(a", b" ", b"\r\n ", b'"', b'"\\"', b"\\", b"x", b"/", b"."),
+        *(b" . ", b"x .", b'"x"', b'" .(', b"\x01", b"\xff", b"a b", b"=?"),
+    ],
 )
 def test_forged_results_found(piece):
     """Statement 145."""
     name = b"Authentication-Results: "
     assert is_linear(repeated(piece, name, b" mx.example.net; none"), forged)
     assert is_linear(repeated(piece, name + b'"'), forged)
+    assert is_linear(repeated(piece, name + b"mx."), forged)
     assert is_linear(repeated(name + piece + b"\r\n"), forged)
 
 
