@@ -346,6 +346,8 @@ def test_results_of_other_filters_stay(tmp_path, verifying, left):
         (b"mx.example.net", True),
         (b"old.example.net", True),
         (b"OLD.example.net", True),
+        (b'old . (x) "example".net', True),
+        (b"a.\\example . org", True),
         (b"a.example.org", True),
         (b"a.b.example.org", True),
         (b"example.org", False),
