@@ -12,7 +12,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import TableError
+from dkimcore.errors import SettingsError, TableError
+from dkimcore.protocol.names import DomainName
 from dkimcore.tables import DataSetType, Finding, KeyTable, SigningTable
 from dkimcore.tables.location import Location
 from dkimcore_milter.access import READ
@@ -100,6 +101,9 @@ def _check_lists(settings: Settings, sources: Sources, findings: Findings) -> No
                 "domains to sign for",
                 (signing.domains.file, signing.domains.line),
             )
+        if domains is not None and domains.type is not DataSetType.REFILE:
+            for row in domains.rows():
+                _check_domain(row, findings)
     for listed in (signing.sign_headers, signing.omit_headers, signing.oversign_headers):
         for row in _rows(listed, sources, findings):
             if "*" in row.key and row.key != "*":
@@ -115,6 +119,16 @@ def _check_lists(settings: Settings, sources: Sources, findings: Findings) -> No
         for row in _rows(listed, sources, findings):
             if row.key.startswith("."):
                 findings.warning(f"{row.key!r} never matches; {cure}", (row.file, row.line))
+
+
+def _check_domain(row: Row, findings: Findings) -> None:
+    """Look at a row of Domain: mail of a domain that cannot sign is refused for now."""
+    if "*" in row.key or row.key.startswith("."):
+        return
+    try:
+        DomainName.parse(row.key)
+    except SettingsError as exc:
+        findings.error(f"Domain: {exc.problem}", (row.file, row.line))
 
 
 def _rows(source: Source | None, sources: Sources, findings: Findings) -> Iterator[Row]:

@@ -180,6 +180,17 @@ def test_the_one_key_is_checked_too(site):
     only(found(site, "Selector -\nKeyFile k.pem\nDomain *"), ":1: error: '-' is not a selector")
 
 
+def test_a_listed_domain_that_cannot_sign_is_found(site):
+    site.key("k.pem")
+    one = "Selector s1\nKeyFile k.pem\nDomain "
+    findings = found(site, f"{one}localhost,example.com")
+    only(findings, "opendkim.conf:3: error: Domain: 'localhost' is not a domain name: ", "labels")
+    site.write("domains", "*\n*.example.com\nexample.org\nb\u00fccher.example\n")
+    assert [one.problem for one in found(site, f"{one}file:domains\nSubDomains yes")] == []
+    site.write("domains", "(a|b).example\n")
+    assert [one.problem for one in found(site, f"{one}refile:domains")] == []
+
+
 def test_who_signs_without_keys_is_told(site):
     only(found(site, "Mode sv"), "opendkim.conf:1: warning: nothing is signed")
     assert found(site, "Mode v") == []
