@@ -16,6 +16,7 @@ from dkimcore.keys import KeyContext
 from dkimcore.keys.secrets import secret_from
 from dkimcore.keys.selfcheck import ShortKey
 from dkimcore.protocol.algorithm import KeyType
+from dkimcore.protocol.names import fold_domain
 from dkimcore.signer import Signer
 from dkimcore.signers import open_row
 from dkimcore_milter.authoring import AuthorRules, BadAuthor, NoAuthor
@@ -28,7 +29,7 @@ from dkimcore_milter.recipients import RecipientRules
 from dkimcore_milter.resolving import make_resolver
 from dkimcore_milter.rewrite import Rewriter
 from dkimcore_milter.singlekey import SingleKey
-from dkimcore_milter.sources import Sources, fold_domain
+from dkimcore_milter.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -313,12 +314,15 @@ class Engine:
         public_key = key.public_key
         if public_key.key_type is KeyType.RSA and public_key.bits < minimum:
             raise _too_small(public_key.bits, minimum, planned.key_uri)
+        auid = planned.auid
         try:
+            # RFC 8616 section 5 allows U-labels in internationalised mail, but verifiers that
+            # know nothing of it look the key up under them, and find none.
             return Signer(
-                domain=planned.domain,
-                selector=planned.selector,
+                domain=planned.domain.a_labels,
+                selector=planned.selector.a_labels,
                 key=key,
-                auid=planned.auid,
+                auid=None if auid is None else auid.a_labels,
                 profile=profile,
             )
         except SettingsError as exc:

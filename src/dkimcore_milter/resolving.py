@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, SettingsError
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
+from dkimcore.protocol.names import fold_domain
 from dkimcore.resolvers import DeadlineTxtResolver, TxtResolver
 from dkimcore.resolvers.cache import CachingResolver
 from dkimcore.resolvers.dnspython import DnspythonResolver
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore_milter.printable import printable
-from dkimcore_milter.sources import fold_domain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

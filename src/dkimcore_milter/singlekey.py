@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyUriError, SettingsError
 from dkimcore.keys.uri import KeyUri
-from dkimcore.protocol.names import Auid, DomainName, Selector
+from dkimcore.protocol.names import Auid, DomainName, Selector, fold_domain
 from dkimcore.tables import DataSetType
 from dkimcore.tables.plan import UnfitDomain, author_domain
-from dkimcore_milter.sources import fold_domain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from dkimcore.protocol.names import to_a_labels
 from dkimcore.tables import DataSet, HostSet
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from dkimcore.settings.model import Settings, Source
 
-__all__ = ["Sources", "fold_domain", "place"]
+__all__ = ["Sources", "place"]
 
 
 class Sources:
@@ -74,17 +73,6 @@ class Sources:
     def path(self, text: str) -> str:
         """Return a path as it counts from BaseDirectory."""
         return os.path.join(self.base or "", text)
-
-
-def fold_domain(name: str) -> str:
-    """Write a domain name, perhaps with a leading dot, in A-labels; keep what is none."""
-    if name.isascii():
-        return name
-    dot = "." if name.startswith(".") else ""
-    try:
-        return dot + to_a_labels(name.removeprefix("."))
-    except ValueError:
-        return name
 
 
 def place(file: str | None, line: int | None) -> str:

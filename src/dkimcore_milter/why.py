@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dkimcore.errors import ConfigError, MessageError
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.message import Header
+from dkimcore.protocol.names import fold_domain
 from dkimcore_milter.action import ACCEPT, Conclusion, Reply, Verdict
 from dkimcore_milter.engine import BadAuthor, NoAuthor, Origin
 from dkimcore_milter.explanation import Explanation, Outcome, Steps
@@ -22,7 +23,7 @@ from dkimcore_milter.outcome import Settled, conclude
 from dkimcore_milter.printable import printable
 from dkimcore_milter.recipients import RecipientRules
 from dkimcore_milter.signing import start_signing, table_error, unsignable
-from dkimcore_milter.sources import Sources, fold_domain, place
+from dkimcore_milter.sources import Sources, place
 from dkimcore_milter.transaction import Transaction
 from dkimcore_milter.verifying import Cleaning
 from dkimcore_milter.whykeys import open_keys, say_planned

@@ -100,6 +100,7 @@ def test_an_author_beyond_ascii_is_signed_for(tmp_path):
     fields = [(b"From", " <a@b\u00fccher.example>".encode()), *SIMPLE[1:]]
     outcome = Mta(settings, peer=INSIDE).send(fields)
     records = StaticResolver({"s1._domainkey.xn--bcher-kva.example": material.rsa().record()})
+    assert "d=xn--bcher-kva.example;" in outcome.values("DKIM-Signature")[0]
     assert verified(outcome.message, records).passed
 
 

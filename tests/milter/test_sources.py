@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dkimcore.settings.model import Process, Settings, Source
-from dkimcore_milter.sources import Sources, fold_domain, place
+from dkimcore_milter.sources import Sources, place
 
 
 def test_relative_paths_count_from_the_base_directory(tmp_path):
@@ -22,19 +20,6 @@ def test_an_option_that_is_not_set_loads_nothing():
     sources = Sources(Settings())
     assert sources.data_set(None) is None
     assert sources.hosts(None) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "folded"),
-    [
-        ("Example.com", "Example.com"),
-        ("bücher.example", "xn--bcher-kva.example"),
-        (".bücher.example", ".xn--bcher-kva.example"),
-        ("bü cher", "bü cher"),
-    ],
-)
-def test_domains_compare_by_their_a_labels(name, folded):
-    assert fold_domain(name) == folded
 
 
 def test_places_are_named():

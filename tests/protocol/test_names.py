@@ -3,7 +3,7 @@
 import pytest
 
 from dkimcore.errors import SettingsError
-from dkimcore.protocol.names import Auid, DomainName, Selector
+from dkimcore.protocol.names import Auid, DomainName, Selector, fold_domain
 
 rfc = pytest.mark.rfc
 LONG_LABEL = "a" * 63
@@ -235,3 +235,16 @@ def test_only_u_labels_are_converted(text, ascii_text):
 def test_what_only_looks_like_a_domain_is_none(text):
     with pytest.raises(SettingsError):
         DomainName.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "folded"),
+    [
+        ("Example.com", "Example.com"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        (".bücher.example", ".xn--bcher-kva.example"),
+        ("bü cher", "bü cher"),
+    ],
+)
+def test_domains_of_lists_are_written_in_a_labels(name, folded):
+    assert fold_domain(name) == folded

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from dkimcore.errors import SettingsError
 
-__all__ = ["Auid", "DomainName", "Selector", "to_a_labels"]
+__all__ = ["Auid", "DomainName", "Selector", "fold_domain", "to_a_labels"]
 
 # RFC 5321 section 4.1.2: sub-domain = Let-dig [Ldh-str].  The underscore is outside of that
 # and in wide use, for selectors above all ("dkim_s1024"), so it is accepted.
@@ -39,6 +39,20 @@ def to_a_labels(text: str) -> str:
     if not _LABELS.fullmatch(ascii_text) or len(ascii_text) > _MAX_NAME:
         raise ValueError("a label is empty, longer than 63 octets or holds other characters")
     return ascii_text.lower()
+
+
+def fold_domain(text: str) -> str:
+    """Return a name, perhaps with a leading dot, in A-labels; what is no name as it is.
+
+    For lists of domains, in which ``.example.com`` stands for what is below it.
+    """
+    if text.isascii():
+        return text
+    dot = "." if text.startswith(".") else ""
+    try:
+        return dot + to_a_labels(text.removeprefix("."))
+    except ValueError:
+        return text
 
 
 def _to_a_label(label: str) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, TypeAlias
 
-from dkimcore.protocol.names import to_a_labels
+from dkimcore.protocol.names import fold_domain
 from dkimcore.tables.dataset import DataSet
 from dkimcore.tables.finding import Finding
 from dkimcore.tables.location import DataSetType
@@ -78,7 +78,7 @@ class HostSet:
         Raises:
             TableError: As `DataSet.load`.
         """
-        return cls(DataSet.load(text, fold=_a_labels, base=base, file=file, line=line))
+        return cls(DataSet.load(text, fold=fold_domain, base=base, file=file, line=line))
 
     def __len__(self) -> int:
         return len(self._data_set)
@@ -100,7 +100,7 @@ class HostSet:
         return None
 
     def _find_name(self, host: str) -> Row | None:
-        host = _a_labels(host).lower()
+        host = fold_domain(host).lower()
         if not host or host.startswith("["):
             return None
         patterns = self._data_set.type is DataSetType.REFILE
@@ -159,7 +159,7 @@ class HostSet:
         entry = row.key.removeprefix("!")
         network = _network(entry)
         if network is None:
-            name = _a_labels(entry).lower()
+            name = fold_domain(entry).lower()
             self._names[name] = self._decides(self._names.get(name), number)
             if "*" in name or "/" in name or _is_part_of_address(name):
                 self._doubt_never(row)
@@ -239,13 +239,3 @@ def _address_forms(address: _Address) -> Iterator[str]:
         network = kind((int(address), length), strict=False)
         yield str(network)
         yield f"[{network.network_address}]/{length}"
-
-
-def _a_labels(name: str) -> str:
-    if name.isascii():
-        return name
-    dot = "." if name.startswith(".") else ""
-    try:
-        return dot + to_a_labels(name.removeprefix("."))
-    except ValueError:
-        return name

@@ -90,15 +90,14 @@ SENDING = (
     ),
     Difference(
         title="A domain with other letters",
-        reason="OpenDKIM crashes. The domain is written as the message writes it (RFC 8616 "
-        "section 5), and the key is found under its A-labels.",
+        reason="OpenDKIM crashes. The domain is signed for in A-labels, which every verifier "
+        "looks up rightly; RFC 8616 section 5 allows the other form as well.",
         cases=(
             Case(
                 "a domain with other letters, by %",
                 "from joe@b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example",
                 "it crashed",
-                "eom: accept, signed a=rsa-sha256 "
-                "d=b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example s=s1",
+                "eom: accept, signed a=rsa-sha256 d=xn--bcher-kva.example s=s1",
             ),
         ),
     ),
