@@ -40,6 +40,7 @@ html_title = f"dkimcore {release}"
 exclude_patterns = [
     "_build",
     # Included, no pages.
+    "explanation/latency_table.md",
     "explanation/performance_table.md",
     "reference/_generated/differences.md",
     "reference/_generated/milter_flags.md",
