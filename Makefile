@@ -30,7 +30,7 @@ check:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs:
+docs: setup
 	$(BIN)/sphinx-build -n -W -q docs docs/_build/html
 
 coverage:

@@ -78,8 +78,8 @@ SYNTAX = (
     "One option stands in each line: its name, white space, its value. Names compare without "
     "case. What stands behind # is a comment, and there is no quoting and no continuation. Of "
     "several lines with one option the last counts. Include puts another file in its place.",
-    "A boolean is yes, true, on or 1, or no, false, off or 0. An integer with 0 in front is "
-    "octal, and with 0x hexadecimal.",
+    "A boolean is judged by its first letter: y, t and 1 are yes, n, f and 0 are no; on and off "
+    "are words of their own. An integer with 0 in front is octal, and with 0x hexadecimal.",
     "A data set is file:/path, with a key and perhaps a value in each line; refile:/path, whose "
     "keys are patterns in which * stands for anything; or csl:a,b=c, a list. A bare path is a "
     "file:, and all else a list.",

@@ -174,7 +174,7 @@ class _Inquiry:
             choice = self._engine.choose(author, origin)
         except ConfigError as exc:
             return self._unsignable(exc)
-        say_planned(self._steps, choice)
+        say_planned(self._steps, choice, self._settings.signing)
         if origin.allowed and choice.planned:
             if self._settings.hosts.signs:
                 return self._ask_before_signing(choice)
@@ -277,7 +277,7 @@ class _Inquiry:
         if choice is None:
             return None
         if not choice.planned:
-            say_planned(self._steps, choice)
+            say_planned(self._steps, choice, self._settings.signing)
             return None
         condition = "in any case" if self._settings.signing.resign_all else "if it passes"
         text = f"ResignMailTo: when it is verified it is signed again, {condition}"

@@ -12,6 +12,7 @@ from dkimcore_milter.singlekey import SingleKey
 from dkimcore_milter.sources import place
 
 if TYPE_CHECKING:
+    from dkimcore.settings.model import Signing
     from dkimcore_milter.engine import Choice, Engine, Planned
     from dkimcore_milter.explanation import Steps
 
@@ -23,12 +24,13 @@ def key_name(planned: Planned) -> str:
     return planned.key_uri if isinstance(planned, SingleKey) else planned.key_row.name
 
 
-def say_planned(steps: Steps, choice: Choice) -> None:
+def say_planned(steps: Steps, choice: Choice, signing: Signing) -> None:
     """Say which rows apply to an author, or that none does.
 
     Args:
         steps: Where to say it.
         choice: What the tables answered.
+        signing: Which tables they are.
     """
     for planned in choice.planned:
         if isinstance(planned, SingleKey):
@@ -39,8 +41,13 @@ def say_planned(steps: Steps, choice: Choice) -> None:
             row_of = planned.signing_row
             text = f"{printable(row_of.pattern)} asks for the key {printable(key_name(planned))}"
             steps.say("row", text, place(row_of.file, row_of.line))
+    asked = signing.signing_table or signing.domains
     for finding in choice.findings:
-        steps.say("row", finding)
+        text, where = finding, ""
+        if asked is not None:
+            text = f"{finding} in {printable(asked.text)}; add a row if it is to be signed"
+            where = place(asked.file, asked.line)
+        steps.say("row", text, where)
     if choice.unfit is not None:
         steps.say("row", f"{choice.unfit}; not signed")
 

@@ -353,6 +353,14 @@ def test_a_key_that_is_too_short_is_told_with_its_size(ask):
     assert "1024 bits, need at least 2048" in told(explanation, "key")[0][0]
 
 
+def test_without_a_row_the_table_and_the_option_are_named(ask):
+    ((text, where),) = told(ask(header=LETTER.replace(b"good", b"other")), "row")
+    assert text.startswith("no signing table match for ")
+    assert text.endswith("; add a row if it is to be signed")
+    assert "SigningTable" in text
+    assert where.startswith("opendkim.conf:")
+
+
 def test_a_stranger_learns_what_would_be_if_it_were_ours(ask):
     (remark,) = told(ask(peer=OUTSIDE), "remark")
     assert remark == ("from a client of ours it would be signed: d=example.com s=s1", "")
