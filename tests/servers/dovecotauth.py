@@ -13,10 +13,11 @@ import socketserver
 import threading
 from typing import TYPE_CHECKING
 
+from tests.servers.closing import Closing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["DovecotAuth"]
@@ -75,7 +76,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(path), _Conversation)
 
 
-class DovecotAuth:
+class DovecotAuth(Closing):
     """Answers on a unix socket while its ``with`` block lasts.
 
     Args:
@@ -92,12 +93,8 @@ class DovecotAuth:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends it."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

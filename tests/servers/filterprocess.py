@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.servers.closing import Closing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["DidNotStart", "FilterProcess"]
@@ -37,7 +38,7 @@ class DidNotStart(Exception):
         self.output = output
 
 
-class FilterProcess:
+class FilterProcess(Closing):
     """A filter that runs while its ``with`` block lasts."""
 
     def __init__(
@@ -106,14 +107,6 @@ class FilterProcess:
             self.wait_until_ready()
             undo.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def launch(self) -> None:
         """Writes the files and starts the program, without waiting for it."""

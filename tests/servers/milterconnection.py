@@ -13,6 +13,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
+from tests.servers.closing import Closing
 from tests.servers.milterwire import (
     Change,
     FilterActions,
@@ -29,7 +30,6 @@ from tests.servers.milterwire import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["MilterClient", "open_socket"]
@@ -64,7 +64,7 @@ def open_socket(address: str, *, timeout: float = 10.0) -> socket.socket:
     return connection
 
 
-class MilterClient:
+class MilterClient(Closing):
     """One connection to a filter.
 
     Example::
@@ -91,12 +91,8 @@ class MilterClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Says goodbye and closes the connection."""
         self.quit()
 
     def negotiate(

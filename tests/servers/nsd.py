@@ -24,10 +24,10 @@ import dns.zone
 from dns.rdtypes.ANY.TXT import TXT
 
 from tests.servers import find_program
+from tests.servers.closing import Closing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["NsdServer", "free_port", "txt_rdata", "zone_records", "zone_text"]
@@ -143,7 +143,7 @@ def free_port() -> int:
             return port
 
 
-class NsdServer:
+class NsdServer(Closing):
     """An NSD that serves the given records while its ``with`` block lasts.
 
     Example::
@@ -181,14 +181,6 @@ class NsdServer:
             self._start(program, Path(self._folder.name))
             undo.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _start(self, program: str, folder: Path) -> None:
         for _ in range(PORTS_TO_TRY):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.servers import find_program
+from tests.servers.closing import Closing
 from tests.servers.dovecotauth import DovecotAuth
 from tests.servers.nsd import HOST, free_port
 from tests.servers.postfixconf import BOX_OWNER, MAIL_OWNER, Entrance, configure
@@ -30,7 +31,6 @@ from tests.servers.submission import RECIPIENTS, SENDER, Receipt, transact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
     from typing import Self
 
 __all__ = [
@@ -78,7 +78,7 @@ def wait_until(
         time.sleep(0.02)
 
 
-class Postfix:
+class Postfix(Closing):
     """A Postfix that runs while its ``with`` block lasts.
 
     Example::
@@ -124,14 +124,6 @@ class Postfix:
             self._start()
             undo.pop_all()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stops Postfix and removes its folder; again is harmless."""

@@ -12,11 +12,11 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.servers.closing import Closing
 from tests.servers.milterwire import FilterActions, Steps, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["Script", "ScriptedFilter"]
@@ -51,7 +51,7 @@ class Script:
     changes: Sequence[bytes] = ()
 
 
-class ScriptedFilter:
+class ScriptedFilter(Closing):
     """Listens on loopback while its ``with`` block lasts.
 
     Attributes:
@@ -75,12 +75,8 @@ class ScriptedFilter:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends it."""
         self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._thread.join(10)
         self._server.close()
