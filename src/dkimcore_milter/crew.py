@@ -91,6 +91,21 @@ class Crew:
                 _live(generation, theirs)
         self._members.append(_Member(pid=pid, control=ours))
 
+    def hire_all(self, generation: Generation, *, count: int) -> None:
+        """Start so many workers, or none.
+
+        Raises:
+            StartFailure: The system refused (status 71).
+        """
+        before = len(self._members)
+        try:
+            for _ in range(count):
+                self.hire(generation)
+        except StartFailure:
+            for member in self._members[before:]:
+                _end(member)
+            raise
+
     def drain(self) -> Callable[[], None]:
         """Prepare to replace all workers there are now.
 
@@ -138,11 +153,7 @@ class Crew:
         """
         end = time.monotonic() + _END_SECONDS
         for member in self._members:
-            member.draining = True
-            # The end of the connection tells it; closing alone is not enough while another
-            # process may hold a copy.
-            with contextlib.suppress(OSError):
-                member.control.shutdown(socket.SHUT_RDWR)
+            _end(member)
         self.reap()
         while self._members and (left := end - time.monotonic()) > 0:
             wait(left)
@@ -152,6 +163,15 @@ class Crew:
             os.waitpid(member.pid, 0)
             member.control.close()
         self._members.clear()
+
+
+def _end(member: _Member) -> None:
+    """Tell a worker to end now."""
+    member.draining = True
+    # The end of the connection tells it; closing alone is not enough while another process may
+    # hold a copy.
+    with contextlib.suppress(OSError):
+        member.control.shutdown(socket.SHUT_RDWR)
 
 
 def _live(generation: Generation, control: socket.socket) -> None:

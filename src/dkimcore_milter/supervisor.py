@@ -143,8 +143,7 @@ class _Supervisor:
 
     def _hire_all(self) -> None:
         self._hired_at = time.monotonic()
-        for _ in range(self._workers):
-            self._crew.hire(self._generation)
+        self._crew.hire_all(self._generation, count=self._workers)
 
     def _watch(self, signals: Signals) -> int:
         """Obey signals and replace workers, until something ends the filter."""
@@ -192,7 +191,12 @@ class _Supervisor:
             if due <= now:
                 self._due.remove(due)
                 self._hired_at = now
-                self._crew.hire(self._generation)
+                try:
+                    self._crew.hire(self._generation)
+                except StartFailure as exc:
+                    text = f"{exc}; no successor for a worker, trying again"
+                    self._say(text, "worker-not-started", level=Level.ERR)
+                    self._due.append(now + _SHORT_LIFE)
 
     def _reload(self, signals: Signals) -> None:
         """Try new settings; if they are good, let new workers serve with them."""
@@ -204,17 +208,27 @@ class _Supervisor:
         except Interrupted:
             return  # the signal is still pending: the loop ends
         if loaded is not None:
-            settings, generation = loaded
-            retired = self._generation
-            self._settings, self._generation = settings, generation
-            drain = self._crew.drain()
-            self._due.clear()
-            self._hire_all()
-            drain()
-            retired.engine.close()
-            self._notices(settings)
-            self._say(f"configuration reloaded from {self._source}", "reloaded")
+            self._replace(*loaded)
         readiness.ready("serving")
+
+    def _replace(self, settings: Settings, generation: Generation) -> None:
+        """Let new workers serve with new settings; without them the old ones go on."""
+        drain = self._crew.drain()
+        try:
+            self._crew.hire_all(generation, count=self._workers)
+        except StartFailure as exc:
+            generation.engine.close()
+            text = f"{exc}; the old configuration stays"
+            self._say(text, "reload-failed", level=Level.ERR)
+            return
+        retired = self._generation
+        self._settings, self._generation = settings, generation
+        self._hired_at = time.monotonic()
+        self._due.clear()
+        drain()
+        retired.engine.close()
+        self._notices(settings)
+        self._say(f"configuration reloaded from {self._source}", "reloaded")
 
     def _loaded(self) -> tuple[Settings, Generation] | None:
         """Load what a reload needs; None, and a line in the log, if something is wrong."""

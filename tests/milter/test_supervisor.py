@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import stat
@@ -21,6 +22,7 @@ from dkimcore.testing import EphemeralKey
 from tests.milter.processes import children, wait_until_gone
 from tests.servers.dkimcoremilter import DidNotStart, DkimcoreMilter
 from tests.servers.milterclient import Delivery, MilterClient, converse, deliver
+from tests.servers.milterwire import Outlook
 
 KEY = EphemeralKey.ed25519().private_pem()
 FILES = {"key": KEY}
@@ -45,6 +47,18 @@ def rewrite(milter, old, new):
     """Changes the settings file of a running filter."""
     path = milter.folder / "filter.conf"
     path.write_text(path.read_text().replace(old, new))
+
+
+def reachable(tmp_path):
+    """Makes a folder of nobody's that nobody can get to."""
+    tmp_path.chmod(0o711)
+    for parent in tmp_path.parents:
+        if parent.name.startswith("pytest-"):
+            parent.chmod(0o711)
+    place = tmp_path / "run"
+    place.mkdir()
+    os.chown(place, NOBODY.pw_uid, NOBODY.pw_gid)
+    return place
 
 
 def send(milter, number):
@@ -392,13 +406,7 @@ def credentials(pid):
 
 @as_root
 def test_mail_is_served_by_the_user_with_a_key_that_only_root_may_read(tmp_path):
-    tmp_path.chmod(0o711)
-    for parent in tmp_path.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
-    place = tmp_path / "run"
-    place.mkdir()
-    os.chown(place, NOBODY.pw_uid, NOBODY.pw_gid)
+    place = reachable(tmp_path)
     conf = f"{SIGNING}UserID nobody\nUMask 0117\n"
     name = f"local:{place}/socket"
     with DkimcoreMilter(conf, files=FILES, socket_name=name, workers=2) as milter:
@@ -413,6 +421,38 @@ def test_mail_is_served_by_the_user_with_a_key_that_only_root_may_read(tmp_path)
         assert selector(deliver_to(milter)) == "s1"
         assert milter.stop() == 0
         assert os.listdir(place) == []
+
+
+def limit_processes(pid, count):
+    """Limits how many processes its user may have before it can make no more."""
+    # As that user: not every root may do it to others' processes, in containers.
+    number = "unlimited" if count == resource.RLIM_INFINITY else count
+    command = ["prlimit", f"--pid={pid}", f"--nproc={number}:"]
+    subprocess.run(command, user=NOBODY.pw_uid, group=NOBODY.pw_gid, check=True)
+
+
+@as_root
+def test_without_processes_to_be_had_the_old_workers_go_on(tmp_path):
+    place = reachable(tmp_path)
+    conf = "Mode v\nUserID nobody\nUMask 0117\nAutoRestart yes\n"
+    with DkimcoreMilter(conf, socket_name=f"local:{place}/socket", workers=2) as milter:
+        milter.folder.chmod(0o711)  # the settings are read again as nobody
+        (milter.folder / "filter.conf").chmod(0o644)
+        workers = children(milter.pid, 2)
+        before, _ = resource.getrlimit(resource.RLIMIT_NPROC)  # it has inherited ours
+        limit_processes(milter.pid, 0)
+        send(milter, signal.SIGHUP)
+        assert milter.wait_for("fork(): ")["text"].endswith("; the old configuration stays")
+        assert children(milter.pid) == workers
+        assert deliver_to(milter).reply.outlook is Outlook.ACCEPT
+        os.kill(workers[0], signal.SIGKILL)
+        milter.wait_for("no successor for a worker, trying again")
+        assert deliver_to(milter).reply.outlook is Outlook.ACCEPT
+        limit_processes(milter.pid, before)
+        assert workers[1] in children(milter.pid, 2)
+        send(milter, signal.SIGHUP)
+        milter.wait_for("configuration reloaded from")
+        assert milter.stop() == 0
 
 
 @as_root
