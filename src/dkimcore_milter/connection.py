@@ -30,6 +30,7 @@ from dkimcore_milter.action import (
 from dkimcore_milter.failure import describe
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.negotiation import Agreement, agree, needed_actions
+from dkimcore_milter.outcome import internal_action
 from dkimcore_milter.peer import Peer
 from dkimcore_milter.session import Session
 
@@ -218,10 +219,7 @@ class Connection:
 
     @property
     def _internal_error(self) -> Action:
-        actions = self._engine.settings.actions
-        if actions.quarantine_unknown_errors:
-            return Action.QUARANTINE
-        return actions.internal_error
+        return internal_action(self._engine.settings.actions)
 
     def _open_session(self) -> Session:
         self._session = Session(self._engine, log=self._log, macros=self._link.symbol)

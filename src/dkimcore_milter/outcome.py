@@ -16,10 +16,11 @@ from dkimcore_milter.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dkimcore.settings.model import Actions
     from dkimcore_milter.action import Modification
     from dkimcore_milter.transaction import Transaction
 
-__all__ = ["Settled", "Work", "conclude", "internal_error", "software_field"]
+__all__ = ["Settled", "Work", "conclude", "internal_action", "internal_error", "software_field"]
 
 
 class Work(Protocol):
@@ -109,12 +110,14 @@ def conclude(
     return Conclusion((), Reply(verdict, "451", temporary, text))
 
 
+def internal_action(actions: Actions) -> Action:
+    """Return what becomes of mail that we fail on (On-InternalError, CaptureUnknownErrors)."""
+    return Action.QUARANTINE if actions.quarantine_unknown_errors else actions.internal_error
+
+
 def internal_error(transaction: Transaction, *, text: str = "") -> Conclusion:
-    """Conclude a message that we failed on (On-InternalError, CaptureUnknownErrors)."""
-    actions = transaction.engine.settings.actions
-    action = actions.internal_error
-    if actions.quarantine_unknown_errors:
-        action = Action.QUARANTINE
+    """Conclude a message that we failed on."""
+    action = internal_action(transaction.engine.settings.actions)
     return conclude(action, text=text, reason=text or "internal DKIM error")
 
 

@@ -100,15 +100,7 @@ def without_effect(
         effect: What it does in OpenDKIM.
         because: Why nothing is lost.
     """
-    return Option(
-        name=name,
-        kind=kind,
-        importance=importance,
-        default="no" if kind is Kind.BOOLEAN else "-",
-        fate=Fate.NO_EFFECT,
-        effect=effect,
-        reason=because,
-    )
+    return _unread(name, kind, importance, effect, because, fate=Fate.NO_EFFECT)
 
 
 def refused(name: str, kind: Kind, importance: Importance, effect: str, because: str) -> Option:
@@ -121,12 +113,19 @@ def refused(name: str, kind: Kind, importance: Importance, effect: str, because:
         effect: What it does in OpenDKIM.
         because: Why it is refused, and what to do instead.
     """
+    return _unread(name, kind, importance, effect, because, fate=Fate.REFUSED)
+
+
+def _unread(
+    name: str, kind: Kind, importance: Importance, effect: str, because: str, *, fate: Fate
+) -> Option:
+    """Return an option that fills no setting."""
     return Option(
         name=name,
         kind=kind,
         importance=importance,
         default="no" if kind is Kind.BOOLEAN else "-",
-        fate=Fate.REFUSED,
+        fate=fate,
         effect=effect,
         reason=because,
     )
