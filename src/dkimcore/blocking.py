@@ -158,6 +158,32 @@ def ask(verification: Verification, resolver: TxtResolver, timeout: float) -> No
         verification.answer(name, answer)
 
 
+def answer_at_hand(verification: Verification, resolver: TxtResolver) -> bool:
+    """Answer a verification's key queries as far as that takes no waiting.
+
+    Args:
+        verification: Whose queries.
+        resolver: What it has at hand is taken; it is not asked for anything else.
+
+    Returns:
+        Whether all queries were answered; if not, none was, and `ask` has to be called.
+    """
+    if not verification.queries:
+        return True
+    peek = getattr(resolver, "peek_txt", None)
+    if peek is None:
+        return False
+    answers = []
+    for name in verification.queries:
+        answer = peek(name)
+        if answer is None:
+            return False
+        answers.append(answer)
+    for name, answer in zip(verification.queries, answers, strict=True):
+        verification.answer(name, answer)
+    return True
+
+
 def _system_resolver() -> TxtResolver:
     # dnspython is imported when the first query is asked: who only signs never pays for it.
     from dkimcore.resolvers.system import system_resolver

@@ -16,7 +16,7 @@ from dkimcore_milter.action import ACCEPT, Conclusion, Reply, Verdict
 from dkimcore_milter.engine import BadAuthor, NoAuthor
 from dkimcore_milter.fieldcounts import wrong_counts
 from dkimcore_milter.logline import Level
-from dkimcore_milter.outcome import Settled
+from dkimcore_milter.outcome import Deferred, Settled
 from dkimcore_milter.resigning import Resigning
 from dkimcore_milter.signing import start_signing, table_error, unsignable
 from dkimcore_milter.verifying import Cleaning, MessageVerifying
@@ -45,7 +45,7 @@ def decide(
     *,
     peer: Peer,
     macros: Macros,
-) -> Work:
+) -> Work | Deferred:
     """Say what is done with a message.
 
     Args:
@@ -79,7 +79,7 @@ class _Decision:
             self._final, is_broken = _header(rewritten)
             self._is_broken = self._is_broken or is_broken
 
-    def work(self) -> Work:
+    def work(self) -> Work | Deferred:
         """Ask OpenDKIM's questions in OpenDKIM's order."""
         engine, transaction = self._engine, self._transaction
         if self._settings.verifying.required_headers and (wrong := wrong_counts(self._received)):
@@ -104,7 +104,7 @@ class _Decision:
             return self._signed(choice) if self._settings.hosts.signs else _LEFT_ALONE
         return self._verified(author)
 
-    def _unreadable(self, why: str) -> Work:
+    def _unreadable(self, why: str) -> Work | Deferred:
         """Treat a message whose author cannot be read.
 
         OpenDKIM calls it malformed wherever Mode has an s, so that an odd From switches
@@ -188,7 +188,7 @@ class _Decision:
             return unsignable(self._transaction, "a header field holds a line end that is no fold")
         return start_signing(self._transaction, choice, received=self._received, header=self._final)
 
-    def _verified(self, author: Mailbox | None) -> Work:
+    def _verified(self, author: Mailbox | None) -> Work | Deferred:
         if not self._settings.hosts.verifies:
             return _LEFT_ALONE
         if self._is_broken or self._is_strictly_wrong():
@@ -197,9 +197,10 @@ class _Decision:
         if isinstance(resigning, Settled):
             return resigning
         verifying = MessageVerifying(self._transaction, self._received, author=author)
-        if resigning is None:
-            return verifying
-        return Resigning(self._transaction, verifying=verifying, signing=resigning)
+        work: Work = verifying
+        if resigning is not None:
+            work = Resigning(self._transaction, verifying=verifying, signing=resigning)
+        return Deferred(lambda: _asked(verifying, work)) if verifying.waits else work
 
     def _resigned(self, author: Mailbox | None) -> MessageSigning | Settled | None:
         """Begin to sign again what is verified (ResignMailTo); None: it is not to be."""
@@ -215,6 +216,11 @@ class _Decision:
         if not choice.planned:
             return None
         return start_signing(self._transaction, choice, received=self._received, header=self._final)
+
+
+def _asked(verifying: MessageVerifying, work: Work) -> Work:
+    verifying.ask()
+    return work
 
 
 def _header(fields: Sequence[tuple[bytes, bytes]]) -> tuple[Header, bool]:

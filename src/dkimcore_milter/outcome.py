@@ -14,13 +14,21 @@ from dkimcore_milter.action import ACCEPT, Conclusion, InsertField, Quarantine, 
 from dkimcore_milter.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dkimcore.settings.model import Actions
     from dkimcore_milter.action import Modification
     from dkimcore_milter.transaction import Transaction
 
-__all__ = ["Settled", "Work", "conclude", "internal_action", "internal_error", "software_field"]
+__all__ = [
+    "Deferred",
+    "Settled",
+    "Work",
+    "conclude",
+    "internal_action",
+    "internal_error",
+    "software_field",
+]
 
 
 class Work(Protocol):
@@ -43,6 +51,19 @@ class Work(Protocol):
     def finish(self) -> Conclusion:
         """End the message."""
         ...
+
+
+class Deferred:
+    """Work that is known only after waiting for others: the DNS, a key service.
+
+    Args:
+        resolve: Waits, and returns the work; to be called once, by any thread.
+    """
+
+    __slots__ = ("resolve",)
+
+    def __init__(self, resolve: Callable[[], Work]) -> None:
+        self.resolve = resolve
 
 
 class Settled:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dkimcore.errors import ConfigError, SettingsError
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.protocol.names import fold_domain
-from dkimcore.resolvers import DeadlineTxtResolver, TxtResolver
+from dkimcore.resolvers import DeadlineTxtResolver, PeekTxtResolver, TxtResolver
 from dkimcore.resolvers.cache import CachingResolver
 from dkimcore.resolvers.dnspython import DnspythonResolver
 from dkimcore.resolvers.static import StaticResolver
@@ -75,6 +75,10 @@ class DataSetResolver:
             return TxtAnswer(TxtStatus.NO_RECORD, detail="not among the rows of TestDNSData")
         return TxtAnswer(TxtStatus.FOUND, records)
 
+    def peek_txt(self, name: str) -> TxtAnswer:
+        """Give the records at a name: all are at hand."""
+        return self.lookup_txt(name)
+
 
 class TracingResolver:
     """Says what is asked, and what the answer was (ResolverTracing).
@@ -96,10 +100,22 @@ class TracingResolver:
             answer = self._resolver.lookup_txt(name, timeout=timeout)
         else:
             answer = self._resolver.lookup_txt(name)
+        self._say(name, answer)
+        return answer
+
+    def peek_txt(self, name: str) -> TxtAnswer | None:
+        """Give the answer for a name if it is at hand."""
+        if not isinstance(self._resolver, PeekTxtResolver):
+            return None
+        answer = self._resolver.peek_txt(name)
+        if answer is not None:
+            self._say(name, answer)
+        return answer
+
+    def _say(self, name: str, answer: TxtAnswer) -> None:
         what = f"{len(answer.records)} records" if answer.records else answer.detail or "nothing"
         line = f"query for TXT {printable(name)}: {answer.status.name.lower()}, {printable(what)}"
         self._trace(f"{line}{', DNSSEC' if answer.authentic else ''}")
-        return answer
 
 
 def _resolver(resolving: Resolving, sources: Sources) -> TxtResolver:

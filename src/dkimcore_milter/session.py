@@ -13,7 +13,7 @@ from dkimcore_milter.action import ACCEPT, CONTINUE, SKIP, Conclusion
 from dkimcore_milter.deciding import decide
 from dkimcore_milter.identity import UNKNOWN_HOST, host_name
 from dkimcore_milter.logline import Level
-from dkimcore_milter.outcome import Settled, conclude
+from dkimcore_milter.outcome import Deferred, Settled, conclude
 from dkimcore_milter.peer import Peer
 from dkimcore_milter.printable import printable
 from dkimcore_milter.transaction import UNKNOWN_JOB, Transaction
@@ -55,6 +55,7 @@ class Session:
         self._fields: list[tuple[bytes, bytes]] = []
         self._octets = 0
         self._work: Work | None = None
+        self._deferred: Deferred | None = None
         self._reply: Reply | None = None
 
     def connect(self, peer: Peer) -> Reply:
@@ -121,7 +122,12 @@ class Session:
         return CONTINUE
 
     def end_of_header(self) -> Reply:
-        """Decide what is done with the message."""
+        """Decide what is done with the message, waiting for the DNS where that has to be."""
+        reply = self.try_end_of_header()
+        return self.wait() if reply is None else reply
+
+    def try_end_of_header(self) -> Reply | None:
+        """Decide what is done with the message; None means to call `wait` before anything else."""
         if self._is_left_alone:
             return ACCEPT
         if self._reply is not None:
@@ -130,9 +136,16 @@ class Session:
         if self._work is not None:
             return CONTINUE
         self._identify(message)
-        return self._start(
-            decide(message, tuple(self._fields), peer=self._peer, macros=self._macros)
-        )
+        work = decide(message, tuple(self._fields), peer=self._peer, macros=self._macros)
+        if isinstance(work, Deferred):
+            self._deferred = work
+            return None
+        return self._start(work)
+
+    def wait(self) -> Reply:
+        """Wait for what `try_end_of_header` did not wait for; may be called by another thread."""
+        deferred, self._deferred = self._deferred, None
+        return CONTINUE if deferred is None else self._start(deferred.resolve())
 
     def _identify(self, message: Transaction) -> None:
         """Ask for the queue id, which Postfix knows late, and for the MTA's name."""

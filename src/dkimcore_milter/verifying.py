@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dkimcore.blocking import ask
+from dkimcore.blocking import answer_at_hand, ask
 from dkimcore.protocol import authres
 from dkimcore.protocol.message import HeaderField
 from dkimcore.protocol.result import Status, VerifyResults
@@ -104,12 +104,15 @@ class MessageVerifying:
         author: Its author, for MaximumSignaturesToVerify 0; None if it has none.
     """
 
-    __slots__ = ("_header", "_ignored", "_transaction", "_verification", "passed")
+    __slots__ = ("_header", "_ignored", "_transaction", "_verification", "passed", "waits")
 
     may_be_slow = False
 
     passed: bool
     """Whether a signature passed; known when the message has ended."""
+
+    waits: bool
+    """Whether `ask` has to be called before the body: an answer is not at hand."""
 
     def __init__(self, transaction: Transaction, header: Header, *, author: Mailbox | None) -> None:
         engine = transaction.engine
@@ -121,9 +124,13 @@ class MessageVerifying:
         self._verification = Verification(
             header, now=engine.now(), policy=engine.policy, positions=selection.positions
         )
-        if self._verification.queries:
-            timeout = engine.settings.resolving.message_timeout
-            ask(self._verification, engine.resolver, timeout)
+        self.waits = not answer_at_hand(self._verification, engine.resolver)
+
+    def ask(self) -> None:
+        """Ask for the keys; this may take as long as a message may wait for the DNS."""
+        engine = self._transaction.engine
+        ask(self._verification, engine.resolver, engine.settings.resolving.message_timeout)
+        self.waits = False
 
     @property
     def wants_body(self) -> bool:

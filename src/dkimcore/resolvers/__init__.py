@@ -13,6 +13,7 @@ __all__ = [
     "AsyncTimedTxtResolver",
     "AsyncTxtResolver",
     "DeadlineTxtResolver",
+    "PeekTxtResolver",
     "TimedAnswer",
     "TimedTxtResolver",
     "TxtResolver",
@@ -51,6 +52,15 @@ class DeadlineTxtResolver(Protocol):
 
     def lookup_txt(self, name: str, *, timeout: float | None = None) -> TxtAnswer:
         """Ask for the TXT records at a name, for at most this many seconds."""
+        ...
+
+
+@runtime_checkable
+class PeekTxtResolver(Protocol):
+    """A blocking resolver that can tell what it need not ask anybody for."""
+
+    def peek_txt(self, name: str) -> TxtAnswer | None:
+        """Give the answer for a name if it is at hand; None means to ask `lookup_txt`."""
         ...
 
 

@@ -113,6 +113,14 @@ class CachingResolver(_Caching):
                 return flight.answer
             # Who asked had less time than this one, or was interrupted.
 
+    def peek_txt(self, name: str) -> TxtAnswer | None:
+        """Give the TXT records at an absolute name if they are kept; nobody is asked."""
+        with self._cache.lock:
+            answer = self._cache.get(fold_name(name))
+            if answer is not None:
+                self._cache.hits += 1
+            return answer
+
     def _fly(self, name: str, *, key: str, flight: _Flight, timeout: float | None) -> TxtAnswer:
         try:
             timed = self._resolver.lookup_txt_with_ttl(name, timeout=timeout)

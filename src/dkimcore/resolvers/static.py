@@ -73,6 +73,10 @@ class StaticResolver:
         """Give the records at a name; never raises."""
         return self._answers.get(fold_name(name), _NOTHING)
 
+    def peek_txt(self, name: str) -> TxtAnswer:
+        """Give the records at a name: all are at hand."""
+        return self.lookup_txt(name)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self._answers)} names>"
 
