@@ -1,0 +1,136 @@
+"""Where the processes of a filter count: a board in shared memory, a row for each process.
+
+The supervisor makes the board before it forks.  Each process writes its own row and nobody
+else's, so nothing is locked between processes; threads of one process share a lock.  A row
+outlives its process: what was counted stays, and the next process goes on from there.  Numbers are
+doubles, which every machine we run on writes and reads whole.
+
+What the numbers mean is `dkimcore_milter.metrics`'.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from dkimcore_milter.metrics import BUCKETS, CELLS, Gauge
+
+if TYPE_CHECKING:
+    from dkimcore_milter.metrics import Count, Timer
+
+__all__ = ["Board", "Meter"]
+
+_DOUBLE = 8
+_WIDTH = -(-CELLS // 8) * 8  # whole cache lines: no two processes write the same one
+_GAUGES = tuple(gauge.cell for gauge in Gauge)
+
+
+class Board:
+    """The numbers of all processes; shared with every process forked afterwards.
+
+    Args:
+        processes: How many rows there are.
+    """
+
+    def __init__(self, processes: int = 256) -> None:
+        self._processes = processes
+        # Anonymous and shared; pages of rows that nobody uses cost nothing.
+        memory = mmap.mmap(-1, (8 + processes * _WIDTH) * _DOUBLE)
+        self._numbers = memoryview(memory).cast("d")
+
+    @property
+    def processes(self) -> int:
+        """How many rows there are."""
+        return self._processes
+
+    @property
+    def rows(self) -> int:
+        """How many rows were in use so far."""
+        return int(self._numbers[0])
+
+    def meter(self, process: int) -> Meter:
+        """Return what the process with this row counts with.
+
+        Args:
+            process: The number of its row, from 0.
+        """
+        return Meter(self, process)
+
+    def reserve(self, process: int) -> None:
+        """Take a row into use; only the process that forks may."""
+        self._numbers[0] = max(self.rows, process + 1)
+
+    def clear_gauges(self, process: int) -> None:
+        """Forget the gauges of a process that is gone; what it counted stays."""
+        row = self.row(process)
+        for cell in _GAUGES:
+            row[cell] = 0.0
+
+    def row(self, process: int) -> memoryview[float]:
+        """Return the numbers of a process, to read and write."""
+        first = 8 + process * _WIDTH
+        return self._numbers[first : first + CELLS]
+
+    def values(self, cell: int) -> list[float]:
+        """Return a cell of all rows that were in use."""
+        end = 8 + self.rows * _WIDTH
+        return list(self._numbers[8 + cell : end : _WIDTH])
+
+
+class Meter:
+    """What one process counts with; its threads may share it.
+
+    Args:
+        board: Where the numbers are.
+        process: The number of the process's row.
+    """
+
+    __slots__ = ("_board", "_lock", "_process", "_row")
+
+    def __init__(self, board: Board, process: int) -> None:
+        board.reserve(process)
+        self._board = board
+        self._process = process
+        self._row = board.row(process)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def alone(cls) -> Meter:
+        """Return a meter that nobody else reads."""
+        return cls(Board(1), 0)
+
+    def count(self, count: Count, amount: float = 1.0) -> None:
+        """Add to what only grows."""
+        with self._lock:
+            self._row[count.cell] += amount
+
+    def set(self, gauge: Gauge, value: float) -> None:
+        """Say what a gauge shows now."""
+        self._row[gauge.cell] = value
+
+    def add(self, gauge: Gauge, delta: float) -> None:
+        """Let a gauge go up or down."""
+        with self._lock:
+            self._row[gauge.cell] += delta
+
+    def observe(self, timer: Timer, seconds: float) -> None:
+        """Put a duration into a histogram."""
+        bucket = timer.cell + bisect_left(BUCKETS, seconds)
+        with self._lock:
+            self._row[bucket] += 1.0
+            self._row[timer.sum_cell] += seconds
+
+    def value(self, cell: Count | Gauge) -> float:
+        """Return what this process counted so far, or what its gauge shows."""
+        return self._row[cell.cell]
+
+    def others(self, gauge: Gauge) -> list[float]:
+        """Return that gauge of all other processes that accept connections."""
+        accepting = self._board.values(Gauge.ACCEPTING.cell)
+        values = self._board.values(gauge.cell)
+        own = self._process
+        return [
+            value for process, value in enumerate(values) if accepting[process] and process != own
+        ]
