@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.signals import blocked
 from dkimcore_milter.worker import DRAIN, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dkimcore_milter.meter import Board
     from dkimcore_milter.worker import Generation
 
 __all__ = ["Crew", "Death"]
@@ -37,10 +39,12 @@ class _Member:
     Attributes:
         pid: Its process id.
         control: The connection to it.
+        row: Its row of the board.
         draining: Whether it was told to end with its last connection.
     """
 
     pid: int
+    row: int
     control: socket.socket
     draining: bool = False
 
@@ -66,9 +70,14 @@ class Death:
 
 
 class Crew:
-    """All workers of a supervisor."""
+    """All workers of a supervisor.
 
-    def __init__(self) -> None:
+    Args:
+        board: Where they count.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
         self._members: list[_Member] = []
 
     def hire(self, generation: Generation) -> None:
@@ -77,6 +86,7 @@ class Crew:
         Raises:
             StartFailure: The system refused (status 71).
         """
+        row = self._free_row()
         ours, theirs = socket.socketpair()
         with theirs, blocked():
             try:
@@ -88,8 +98,8 @@ class Crew:
                 # An end that a sibling holds open would hide the death of the supervisor.
                 for control in (ours, *(member.control for member in self._members)):
                     control.close()
-                _live(generation, theirs)
-        self._members.append(_Member(pid=pid, control=ours))
+                _live(generation, theirs, row)
+        self._members.append(_Member(pid=pid, control=ours, row=row))
 
     def hire_all(self, generation: Generation, *, count: int) -> None:
         """Start so many workers, or none.
@@ -140,6 +150,7 @@ class Crew:
                 continue
             self._members.remove(member)
             member.control.close()
+            self._free(member.row)
             code = os.waitstatus_to_exitcode(wait_status)
             if code != os.EX_OK or not member.draining:
                 deaths.append(Death(pid=pid, exit_code=code, draining=member.draining))
@@ -164,6 +175,18 @@ class Crew:
             member.control.close()
         self._members.clear()
 
+    def _free_row(self) -> int:
+        """Take a row for a new worker; more than there are rows share the last one."""
+        taken = {member.row for member in self._members}
+        rows = range(SUPERVISOR + 1, self._board.processes)
+        row = next((row for row in rows if row not in taken), rows[-1])
+        self._board.reserve(row)
+        return row
+
+    def _free(self, row: int) -> None:
+        if all(member.row != row for member in self._members):
+            self._board.clear_gauges(row)
+
 
 def _end(member: _Member) -> None:
     """Tell a worker to end now."""
@@ -174,11 +197,11 @@ def _end(member: _Member) -> None:
         member.control.shutdown(socket.SHUT_RDWR)
 
 
-def _live(generation: Generation, control: socket.socket) -> None:
+def _live(generation: Generation, control: socket.socket, row: int) -> None:
     """Be a worker; never returns."""
     status = os.EX_SOFTWARE
     try:
-        status = work(generation, control)
+        status = work(generation, control, row=row)
     except BaseException as exc:  # noqa: BLE001 - nothing may get back into the supervisor's code
         text, trace = describe(exc)
         generation.log(

@@ -18,6 +18,7 @@ from dkimcore_milter.engine import Engine
 from dkimcore_milter.failure import StartFailure
 from dkimcore_milter.imports import import_all
 from dkimcore_milter.logline import Level, LogLine, LogSink
+from dkimcore_milter.meter import Board
 from dkimcore_milter.pidfile import PidFile
 from dkimcore_milter.readiness import Readiness
 from dkimcore_milter.worker import Generation
@@ -109,7 +110,9 @@ class Launch:
             self._complain(str(exc), "failed")
             self.end()
             raise
-        generation = Generation(engine=engine, log=log, listener=listener, inet=listen.is_inet)
+        generation = Generation(
+            engine=engine, log=log, listener=listener, inet=listen.is_inet, board=Board()
+        )
         return generation, os.EX_OK
 
     def make_log_again(self, settings: Settings) -> LogSink | None:

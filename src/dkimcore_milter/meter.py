@@ -20,7 +20,10 @@ from dkimcore_milter.metrics import BUCKETS, CELLS, Gauge
 if TYPE_CHECKING:
     from dkimcore_milter.metrics import Count, Timer
 
-__all__ = ["Board", "Meter"]
+__all__ = ["SUPERVISOR", "Board", "Meter"]
+
+SUPERVISOR = 0
+"""The supervisor's row; the others are the workers'."""
 
 _DOUBLE = 8
 _WIDTH = -(-CELLS // 8) * 8  # whole cache lines: no two processes write the same one
@@ -59,8 +62,9 @@ class Board:
         return Meter(self, process)
 
     def reserve(self, process: int) -> None:
-        """Take a row into use; only the process that forks may."""
-        self._numbers[0] = max(self.rows, process + 1)
+        """Take a row into use; by the supervisor, before it forks the row's process."""
+        if process >= self.rows:
+            self._numbers[0] = process + 1
 
     def clear_gauges(self, process: int) -> None:
         """Forget the gauges of a process that is gone; what it counted stays."""

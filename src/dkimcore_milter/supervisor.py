@@ -23,6 +23,7 @@ from dkimcore_milter.crew import Crew
 from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.launch import Launch, LogMaker, load_engine
 from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.restarts import Restarts
 from dkimcore_milter.signals import Event, Interrupted, Signals
 from dkimcore_milter.worker import Generation
@@ -112,7 +113,8 @@ class _Supervisor:
         process = settings.process
         self._workers = process.workers or len(os.sched_getaffinity(0))
         self._restarts = Restarts(count=process.auto_restart_count, rate=process.auto_restart_rate)
-        self._crew = Crew()
+        self._crew = Crew(generation.board)
+        self._meter = generation.board.meter(SUPERVISOR)
         self._due: list[float] = []  # when successors of dead workers are to be started
         self._hired_at = 0.0
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dkimcore_milter.engine import Engine
     from dkimcore_milter.logline import LogSink
+    from dkimcore_milter.meter import Board, Meter
 
 __all__ = ["DRAIN", "Generation", "work"]
 
@@ -50,27 +51,30 @@ class Generation:
         log: Takes lines; good for several processes.
         listener: The listening socket's descriptor.
         inet: Whether it is a TCP socket.
+        board: Where all processes count; of all configurations.
     """
 
     engine: Engine
     log: LogSink
     listener: int
     inet: bool
+    board: Board
 
 
-def work(generation: Generation, control: socket.socket) -> int:
+def work(generation: Generation, control: socket.socket, *, row: int) -> int:
     """Serve mail, in a process that was forked for it.
 
     Args:
         generation: What to serve with.
         control: The connection to the supervisor.
+        row: Its row of the board.
 
     Returns:
         The exit status: 0, or 70 if libmilter gave up.
     """
     _take_signals()
     gc.freeze()  # or collections would copy what is shared with the supervisor
-    return _Worker(generation, control).run()
+    return _Worker(generation, control, generation.board.meter(row)).run()
 
 
 def _take_signals() -> None:
@@ -88,7 +92,8 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 class _Worker:
-    def __init__(self, generation: Generation, control: socket.socket) -> None:
+    def __init__(self, generation: Generation, control: socket.socket, meter: Meter) -> None:
+        self._meter = meter
         self._generation = generation
         self._control = control
         self._woken, self._waker = socket.socketpair()
