@@ -89,7 +89,7 @@ def verify_policy(settings: Settings, sources: Sources) -> VerifyPolicy:
         limits=Limits(
             header_octets=verifying.maximum_header_octets,
             signatures=signatures,
-            queries=max(signatures, default.queries),
+            queries=settings.limits.queries or max(signatures, default.queries),
         ),
     )
 

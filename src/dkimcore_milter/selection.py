@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dkimcore.protocol.result import SignatureResult, Status
 from dkimcore.protocol.signature import Signature
 from dkimcore_milter.logline import Level
+from dkimcore_milter.metrics import Count
 
 if TYPE_CHECKING:
     from dkimcore.protocol.mailbox import Mailbox
@@ -55,6 +56,8 @@ def select(transaction: Transaction, header: Header, *, author: Mailbox | None) 
     # Without a number the limit is ours: no message may cost what its sender likes.
     limit = maximum or transaction.engine.policy.limits.signatures
     positions = tuple(wanted[:limit])
+    if len(wanted) > limit:
+        transaction.meter.count(Count.LIMIT_SIGNATURES)  # what is ignored is logged anyway
     rest = sorted(frozenset(range(count)).difference(positions))
     if maximum and rest:
         text = f"ignoring {len(rest)} signature(s)"

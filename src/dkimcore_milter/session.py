@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from dkimcore_milter.action import ACCEPT, CONTINUE, SKIP, Conclusion
 from dkimcore_milter.deciding import decide
 from dkimcore_milter.identity import UNKNOWN_HOST, host_name
+from dkimcore_milter.limits import limit_reached
 from dkimcore_milter.logline import Level
+from dkimcore_milter.meter import Meter
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import Deferred, Settled, conclude
 from dkimcore_milter.peer import Peer
 from dkimcore_milter.printable import printable
@@ -35,11 +38,16 @@ class Session:
         engine: What decisions need; the session uses it until `close`.
         log: Takes lines.
         macros: Gives the MTA's macros; asked during calls only.
+        meter: Counts what happens; None: nobody wants to know.
     """
 
-    def __init__(self, engine: Engine, *, log: LogSink, macros: Macros) -> None:
+    def __init__(
+        self, engine: Engine, *, log: LogSink, macros: Macros, meter: Meter | None = None
+    ) -> None:
         self._engine = engine
+        self._limits = engine.settings.limits
         self._log = log
+        self._meter = Meter.alone() if meter is None else meter
         self._macros = macros
         self._peer = Peer(host=None, address=None)
         self._host = UNKNOWN_HOST
@@ -90,12 +98,14 @@ class Session:
         """
         if self._is_left_alone:
             return ACCEPT
-        self._begin().recipients.append(address)
+        recipients = self._begin().recipients
+        if len(recipients) <= self._limits.recipients:  # one too many is kept, for all others
+            recipients.append(address)
         return CONTINUE
 
     def _begin(self) -> Transaction:
         if self._message is None:
-            self._message = Transaction(engine=self._engine, log=self._log)
+            self._message = Transaction(engine=self._engine, log=self._log, meter=self._meter)
         return self._message
 
     def field(self, name: bytes, value: bytes) -> Reply:
@@ -115,11 +125,20 @@ class Session:
         self._fields.append((name, value))
         self._octets += len(name) + len(value) + 3  # the colon and the CRLF
         if self._octets > self._engine.settings.verifying.maximum_header_octets:
-            self._fields.clear()
             self._identify(message)
+            self._meter.count(Count.LIMIT_HEADER_OCTETS)
             message.say(Level.NOTICE, "too much header data", event="header-too-large")
-            return self._start(Settled(conclude(self._engine.settings.actions.security)))
+            return self._refuse()
+        if len(self._fields) > self._limits.header_fields:
+            self._identify(message)
+            text = f"header fields, {self._limits.header_fields} allowed"
+            limit_reached(message, Count.LIMIT_HEADER_FIELDS, text)
+            return self._refuse()
         return CONTINUE
+
+    def _refuse(self) -> Reply:
+        """Do what is done with a message that exceeds a limit (On-Security)."""
+        return self._start(Settled(conclude(self._engine.settings.actions.security)))
 
     def end_of_header(self) -> Reply:
         """Decide what is done with the message, waiting for the DNS where that has to be."""
@@ -136,6 +155,10 @@ class Session:
         if self._work is not None:
             return CONTINUE
         self._identify(message)
+        if len(message.recipients) > self._limits.recipients:
+            text = f"recipients, {self._limits.recipients} allowed"
+            limit_reached(message, Count.LIMIT_RECIPIENTS, text)
+            return self._refuse()
         work = decide(message, tuple(self._fields), peer=self._peer, macros=self._macros)
         if isinstance(work, Deferred):
             self._deferred = work

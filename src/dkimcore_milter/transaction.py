@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore_milter.identity import UNKNOWN_HOST, authserv_id
 from dkimcore_milter.logline import LogLine
+from dkimcore_milter.meter import Meter
 from dkimcore_milter.printable import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Transaction:
     Attributes:
         engine: What decisions need.
         log: Takes lines.
+        meter: Counts what happens.
         host: The MTA's name.
         job_id: The queue id, as far as it is known.
         recipients: The envelope's recipients as they were given.
@@ -38,6 +40,7 @@ class Transaction:
 
     engine: Engine
     log: LogSink
+    meter: Meter = field(default_factory=Meter.alone)
     host: str = UNKNOWN_HOST
     job_id: str = UNKNOWN_JOB
     recipients: list[bytes] = field(default_factory=list)

@@ -6,6 +6,7 @@ every path forged Authentication-Results fields are taken out (RFC 8601 section 
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from dkimcore.protocol.result import Status, VerifyResults
 from dkimcore.protocol.verify import Verification
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import AddRecipient, DeleteField, DeleteRecipient, InsertField
+from dkimcore_milter.limits import limit_reached, verification_limits_reached
 from dkimcore_milter.logline import Level
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import conclude, software_field
 from dkimcore_milter.printable import printable
 from dkimcore_milter.resultlog import log_results
@@ -129,8 +132,13 @@ class MessageVerifying:
     def ask(self) -> None:
         """Ask for the keys; this may take as long as a message may wait for the DNS."""
         engine = self._transaction.engine
-        ask(self._verification, engine.resolver, engine.settings.resolving.message_timeout)
+        patience = engine.settings.resolving.message_timeout
+        begun = time.monotonic()
+        ask(self._verification, engine.resolver, patience)
         self.waits = False
+        if time.monotonic() - begun >= patience:
+            text = f"time for key queries, {patience} seconds allowed"
+            limit_reached(self._transaction, Count.LIMIT_MESSAGE_DNS_TIME, text)
 
     @property
     def wants_body(self) -> bool:
@@ -146,7 +154,9 @@ class MessageVerifying:
         verifying = self._transaction.engine.settings.verifying
         told = {result.position: IGNORED for result in self._ignored}
         judged = []
-        for result in self._verification.finish():
+        found = self._verification.finish()
+        verification_limits_reached(self._transaction, found.usage.limits)
+        for result in found:
             worded = told[result.position] = wording(result, verifying)
             # A pass that a setting refuses speaks for the message as what it is called.
             refused = result.passed and worded.status is not Status.PASS

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dkimcore.protocol.message import HeaderField
-from dkimcore.settings.model import (
+from dkimcore.settings import (
     Actions,
     Hosts,
     Logging,
+    MilterLimits,
     Resolving,
     Settings,
     Signing,
@@ -34,6 +35,7 @@ from dkimcore_milter.action import (
     Verdict,
 )
 from dkimcore_milter.engine import Engine
+from dkimcore_milter.meter import Meter
 from dkimcore_milter.peer import Peer
 from dkimcore_milter.session import Session
 from tests.protocol import material
@@ -87,6 +89,7 @@ def site(folder: Path, **groups: Mapping[str, object]) -> Settings:
         actions=Actions(**groups.get("actions", {})),
         resolving=Resolving(**{**resolving, **groups.get("resolving", {})}),
         logging=Logging(**{"success": True, "why": True, **groups.get("logging", {})}),
+        limits=MilterLimits(**groups.get("limits", {})),
     )
 
 
@@ -181,7 +184,10 @@ class Mta:
             self.engine.resolver = resolver
         self.log: list[LogLine] = []
         self.macros = dict(MACROS if macros is None else macros)
-        self.session = Session(self.engine, log=self.log.append, macros=self.macros.get)
+        self.meter = Meter.alone()
+        self.session = Session(
+            self.engine, log=self.log.append, macros=self.macros.get, meter=self.meter
+        )
         self.greeting = self.session.connect(peer)
 
     def send(

@@ -100,6 +100,11 @@ def test_the_policy_is_what_the_options_say(site):
     assert (limits.header_octets, limits.signatures, limits.queries) == (1000, 8, 8)
 
 
+def test_the_number_of_queries_may_be_less_than_that_of_signatures(site):
+    limits = site.engine("MaximumSignaturesToVerify 8\nDkimcoreMaximumQueries 3").policy.limits
+    assert (limits.signatures, limits.queries) == (8, 3)
+
+
 def test_zero_has_the_meaning_that_the_options_give_it(site):
     policy = site.engine("ClockDrift 0\nMaximumHeaders 0\nMaximumSignaturesToVerify 0").policy
     assert policy.clock_skew == 300

@@ -116,6 +116,8 @@ def test_a_value_reaches_its_field_or_the_log_or_is_refused(option, tmp_path):
         "AutoRestartRate": "10/1h",
         "Canonicalization": "simple/simple",
         "DkimcoreLogFormat": "json",
+        "DkimcoreMaximumQueries": "3",
+        "DkimcoreMaximumThreads": "3",
         "DkimcoreWorkers": "3",
         "Include": "/dev/null",
         "Minimum": "50%",

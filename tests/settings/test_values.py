@@ -79,6 +79,9 @@ def test_integers_beyond_31_bits(text):
         *(("actions.security", a[0], Action(a)) for a in Action),
         *(("actions.security", a.upper(), Action(a)) for a in Action),
         ("process.umask", "022", 0o22),
+        ("limits.memory", "0", 0),
+        ("limits.memory", "16", 16),
+        ("limits.queries", "1", 1),
     ],
 )
 def test_what_a_text_means_for_a_field(field, text, value):
@@ -99,6 +102,16 @@ def test_what_a_text_means_for_a_field(field, text, value):
         ("actions.security", "rej", "one of: accept, discard, quarantine, reject, tempfail$"),
         ("resolving.message_timeout", "0", "at least 1"),
         ("process.workers", "1025", "at most 1024"),
+        ("limits.header_fields", "9", "at least 10; a usual message has 20 to 60 fields"),
+        ("limits.recipients", "99", "at least 100; RFC 5321"),
+        ("limits.queries", "0", "at least 1"),
+        ("limits.queries", "1001", "at most 1000"),
+        ("limits.connections", "0", "at least 1"),
+        ("limits.connections", "100001", "at most 100000"),
+        ("limits.threads", "0", "at least 1"),
+        ("limits.threads", "1025", "at most 1024"),
+        ("limits.memory", "15", "at least 16; it is in MiB, and 0 means no limit"),
+        ("limits.memory", "2000000", "at most 1048576; it is in MiB"),
     ],
 )
 def test_what_a_field_refuses(field, text, problem):

@@ -133,6 +133,7 @@ class Usage:
         queries: Distinct key queries stated.
         body_octets: Body octets received.
         body_hashes: Distinct body hashes computed.
+        limits: Which fields of `Limits` were exceeded, each once.
     """
 
     signatures: int = 0
@@ -140,6 +141,7 @@ class Usage:
     queries: int = 0
     body_octets: int = 0
     body_hashes: int = 0
+    limits: tuple[str, ...] = ()
 
 
 # Which status speaks for the message when no signature passed: what may change with time

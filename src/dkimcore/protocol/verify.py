@@ -83,6 +83,7 @@ class Verification:
         "_finished",
         "_found",
         "_header",
+        "_limits_exceeded",
         "_now",
         "_policy",
         "_wanted",
@@ -107,6 +108,7 @@ class Verification:
         self._body_hashes: dict[tuple[object, object, int | None], BodyHash] = {}
         self._body_octets = 0
         self._finished = False
+        self._limits_exceeded: dict[str, None] = {}
         fields = header.positions(b"dkim-signature")
         self._found = len(fields)
         # Counted before any work is done, so that many signatures cost no more than few.
@@ -119,19 +121,24 @@ class Verification:
         if header_too_large:
             self._candidates = [_Candidate(position=0, field_position=0)]
             detail = f"the header section has over {self._policy.limits.header_octets} octets"
-            self._candidates[0].conclude(Cause.LIMIT_EXCEEDED, detail)
+            self._exceed("header_octets", self._candidates[0], detail)
         elif self._candidates:
             self._parse_signatures()
         if positions is None and len(fields) > limit and not header_too_large:
             rest = _Candidate(position=limit, field_position=fields[limit])
-            rest.conclude(
-                Cause.LIMIT_EXCEEDED,
+            self._exceed(
+                "signatures",
+                rest,
                 f"this and all further signatures were not evaluated: {len(fields)} in the "
                 f"message, {limit} allowed",
             )
             self._candidates.append(rest)
         self.queries = self._state_queries()
         self._wanted = self._wanted_body_hashes()
+
+    def _exceed(self, limit: str, candidate: _Candidate, detail: str) -> None:
+        self._limits_exceeded[limit] = None
+        candidate.conclude(Cause.LIMIT_EXCEEDED, detail)
 
     def _state_queries(self) -> tuple[str, ...]:
         limit = self._policy.limits.queries
@@ -141,7 +148,7 @@ class Verification:
                 continue
             candidate.key_query = candidate.signature.key_query
             if candidate.key_query not in queries and len(queries) == limit:
-                candidate.conclude(Cause.LIMIT_EXCEEDED, f"over {limit} key queries")
+                self._exceed("queries", candidate, f"over {limit} key queries")
                 continue
             queries[candidate.key_query] = None
             candidate.body_hash = self._shared_body_hash(candidate.signature)
@@ -158,7 +165,7 @@ class Verification:
             field = self._header.canonical(Canonicalization.RELAXED)[candidate.field_position]
             limit = self._policy.limits.signature_octets
             if len(field) > limit:
-                candidate.conclude(Cause.LIMIT_EXCEEDED, f"the field has over {limit} octets")
+                self._exceed("signature_octets", candidate, f"the field has over {limit} octets")
                 continue
             try:
                 candidate.signature = Signature.parse(field.partition(b":")[2])
@@ -170,7 +177,7 @@ class Verification:
     def _judge(self, candidate: _Candidate, signature: Signature) -> None:
         if len(signature.signed_fields) > self._policy.limits.signed_fields:
             limit = self._policy.limits.signed_fields
-            candidate.conclude(Cause.LIMIT_EXCEEDED, f"h= has over {limit} names")
+            self._exceed("signed_fields", candidate, f"h= has over {limit} names")
             return
         names = signature.signed_fields
         header = self._header
@@ -262,6 +269,7 @@ class Verification:
             except Unusable as unusable:
                 first_problem = first_problem or unusable
         if len(records) > self._policy.limits.key_records:
+            self._limits_exceeded["key_records"] = None
             raise Unusable(Cause.KEY_SYNTAX_ERROR, f"{len(records)} key records at one name")
         if not records and first_problem is not None:
             raise first_problem
@@ -364,7 +372,7 @@ class Verification:
                 candidate.conclude(Cause.KEY_UNAVAILABLE, "the key query was not answered")
             elif self._body_too_large:
                 detail = f"the body has over {self._policy.limits.body_octets} octets"
-                candidate.conclude(Cause.LIMIT_EXCEEDED, detail)
+                self._exceed("body_octets", candidate, detail)
             elif length is not None and length > body_hash.total:
                 detail = f"l={length}, but the body has {body_hash.total} octets"
                 candidate.conclude(Cause.BODY_TOO_SHORT, detail)
@@ -376,6 +384,7 @@ class Verification:
             queries=len(self.queries),
             body_octets=self._body_octets,
             body_hashes=len(digests),
+            limits=tuple(self._limits_exceeded),
         )
         candidates = sorted(self._candidates, key=lambda candidate: candidate.position)
         return VerifyResults(map(_result, candidates), usage=usage)

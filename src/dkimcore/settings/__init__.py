@@ -1,5 +1,6 @@
 """The settings of a site: opendkim.conf, or its TOML form, as one frozen object."""
 
+from dkimcore.settings.limits import MilterLimits
 from dkimcore.settings.load import load_settings, occurrences
 from dkimcore.settings.model import (
     Action,
@@ -23,6 +24,7 @@ __all__ = [
     "KeyTrust",
     "LogFormat",
     "Logging",
+    "MilterLimits",
     "Process",
     "Resolving",
     "Settings",

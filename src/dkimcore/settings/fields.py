@@ -24,7 +24,7 @@ HEADER_CAP = 1_048_576
 """Octets of header where MaximumHeaders is 0, "no limit": Exim's default header_maxsize."""
 
 # Everything in Settings but what was found while reading.
-GROUPS = ("signing", "verifying", "hosts", "actions", "resolving", "logging", "process")
+GROUPS = ("signing", "verifying", "hosts", "actions", "resolving", "logging", "process", "limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,14 @@ _SPECIAL: dict[str, Reader] = {
     "process.umask": _Umask(),
     "process.auto_restart_rate": Text(words.rate),
     "process.workers": Integer(maximum=1024),
+    "limits.header_fields": Integer(minimum=10, hint="; a usual message has 20 to 60 fields"),
+    "limits.recipients": Integer(minimum=100, hint="; RFC 5321 section 4.5.3.1.8 asks for that"),
+    "limits.queries": Integer(minimum=1, maximum=1000),
+    "limits.connections": Integer(minimum=1, maximum=100_000),
+    "limits.threads": Integer(minimum=1, maximum=1024),
+    "limits.memory": Integer(
+        minimum=16, maximum=1_048_576, instead={0: 0}, hint="; it is in MiB, and 0 means no limit"
+    ),
 }
 
 

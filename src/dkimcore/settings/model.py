@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization
+from dkimcore.settings.limits import MilterLimits
 
 __all__ = [
     "Action",
@@ -355,6 +356,7 @@ class Settings:
         resolving: How key queries are answered.
         logging: What is logged, and where.
         process: How the milter runs.
+        limits: What one message and one worker may cost.
         files: The files that were read, in order.
         notices: What to log once at start: options that have no effect, and why; each with
             file and line.
@@ -369,6 +371,7 @@ class Settings:
     resolving: Resolving = field(default_factory=Resolving)
     logging: Logging = field(default_factory=Logging)
     process: Process = field(default_factory=Process)
+    limits: MilterLimits = field(default_factory=MilterLimits)
     files: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     origins: tuple[tuple[str, tuple[str, int]], ...] = ()

@@ -10,7 +10,7 @@ import difflib
 
 from dkimcore.settings.option import Option
 from dkimcore.settings.rows_receiving import ACTIONS, HOSTS, RESOLVING, VERIFYING
-from dkimcore.settings.rows_running import LOGGING, PROCESS
+from dkimcore.settings.rows_running import LIMITS, LOGGING, PROCESS
 from dkimcore.settings.rows_signing import SIGNING
 from dkimcore.settings.rows_unused import REFUSED, WITHOUT_EFFECT
 
@@ -29,6 +29,7 @@ OPTIONS: tuple[Option, ...] = tuple(
             *RESOLVING,
             *LOGGING,
             *PROCESS,
+            *LIMITS,
             *WITHOUT_EFFECT,
             *REFUSED,
         ),

@@ -166,7 +166,8 @@ ACTIONS = (
     ),
     honoured(
         *("On-Security", STRING, COMMON, "tempfail", "actions.security"),
-        "What becomes of messages beyond MaximumHeaders.",
+        "What becomes of messages beyond MaximumHeaders, DkimcoreMaximumHeaderFields or "
+        "DkimcoreMaximumRecipients.",
     ),
     honoured(
         *("On-SignatureError", STRING, COMMON, "reject", "actions.signature_error"),

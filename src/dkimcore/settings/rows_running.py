@@ -1,10 +1,10 @@
-"""The options about the program itself: its processes, its socket, its log."""
+"""The options about the program itself: its processes, its limits, its socket, its log."""
 
 from __future__ import annotations
 
 from dkimcore.settings.option import Importance, Kind, honoured
 
-__all__ = ["LOGGING", "PROCESS"]
+__all__ = ["LIMITS", "LOGGING", "PROCESS"]
 
 BOOLEAN, INTEGER, STRING, INCLUDE = Kind.BOOLEAN, Kind.INTEGER, Kind.STRING, Kind.INCLUDE
 CORE, COMMON, RARE, OURS = Importance.CORE, Importance.COMMON, Importance.RARE, Importance.OURS
@@ -104,5 +104,38 @@ PROCESS = (
     honoured(
         *("UserID", STRING, CORE, "-", "process.user"),
         "The user, and behind a colon the group, to become.",
+    ),
+)
+
+LIMITS = (
+    honoured(
+        *("DkimcoreMaximumConnections", INTEGER, OURS, "1000", "limits.connections"),
+        "Open connections of one worker; more wait in the socket's queue. Dovecot's "
+        "default_client_limit is 1000.",
+    ),
+    honoured(
+        *("DkimcoreMaximumHeaderFields", INTEGER, OURS, "1000", "limits.header_fields"),
+        "Header fields of a message; On-Security says what becomes of others. Mail has 20 to 60; "
+        "MTAs limit only octets, rspamd takes 1000 names in h=.",
+    ),
+    honoured(
+        *("DkimcoreMaximumMemory", INTEGER, OURS, "256", "limits.memory"),
+        "MiB by which a worker may grow; then it finishes what it has, and another takes its "
+        "place. 0 means no limit. Dovecot's default_vsz_limit is 256.",
+    ),
+    honoured(
+        *("DkimcoreMaximumQueries", INTEGER, OURS, "-", "limits.queries"),
+        "Different key queries for one message; not set, as many as MaximumSignaturesToVerify, at "
+        "least 5. rspamd verifies 5 signatures.",
+    ),
+    honoured(
+        *("DkimcoreMaximumRecipients", INTEGER, OURS, "20000", "limits.recipients"),
+        "Recipients of a message; On-Security says what becomes of others. Postfix's "
+        "qmgr_message_recipient_limit is 20000.",
+    ),
+    honoured(
+        *("DkimcoreMaximumThreads", INTEGER, OURS, "64", "limits.threads"),
+        "Messages of one worker that wait for the DNS or for a key kept elsewhere at once; more "
+        "queue. OpenDKIM has a thread for each connection.",
     ),
 )
