@@ -1,0 +1,176 @@
+"""Draws throughput over connections as SVG, by hand: no drawing library is needed for two lines.
+
+The picture brings its own background, and follows the reader's wish for dark pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+__all__ = ["Line", "Panel", "Point", "draw"]
+
+WIDTH, HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 400, 270, 34, 46, 62, 14
+COLUMNS = 2
+_HEAD, _LEGEND = 40, 26
+_STYLE = """\
+text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+.title { font-size: 16px; font-weight: 600; }
+.panel { font-weight: 600; }
+.page { fill: var(--page); }
+.grid { stroke: var(--grid); stroke-width: 1; }
+.line { fill: none; stroke-width: 2; }
+.bar { stroke-width: 1; }
+.dashed { stroke-dasharray: 6 4; }
+.a { stroke: var(--a); } .a.dot { fill: var(--a); }
+.b { stroke: var(--b); } .b.dot { fill: var(--b); }
+.c { stroke: var(--c); } .c.dot { fill: var(--c); }
+svg { --page: #fff; --ink: #222; --grid: #ddd; --a: #0b66c3; --b: #c2410c; --c: #6b7280; }
+@media (prefers-color-scheme: dark) {
+  svg { --page: #181a1b; --ink: #ddd; --grid: #3a3d40; --a: #60a5fa; --b: #fb923c; --c: #9ca3af; }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A figure with its spread.
+
+    Attributes:
+        x: Connections.
+        y: Messages a second.
+        low: The least of the turns.
+        high: The greatest.
+    """
+
+    x: int
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One contender.
+
+    Attributes:
+        name: For the legend; lines of one name look alike in all panels.
+        colour: ``a``, ``b`` or ``c``.
+        points: In the order of x.
+        dashed: How it is drawn.
+    """
+
+    name: str
+    colour: str
+    points: Sequence[Point]
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One diagram.
+
+    Attributes:
+        title: Stands above it.
+        lines: At least one with a point.
+    """
+
+    title: str
+    lines: Sequence[Line]
+
+
+def draw(title: str, panels: Sequence[Panel]) -> str:
+    """Draws diagrams side by side.
+
+    Args:
+        title: Stands above all.
+        panels: What to draw; each has its own scale for y.
+
+    Returns:
+        A whole SVG file.
+    """
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    width, height = columns * WIDTH, _HEAD + rows * HEIGHT + _LEGEND
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" aria-label="{_quoted(title)}">',
+        f"<style>\n{_STYLE}</style>",
+        f'<rect class="page" width="{width}" height="{height}"/>',
+        _text(LEFT, 26, title, kind="title"),
+    ]
+    for number, panel in enumerate(panels):
+        x, y = number % columns * WIDTH, _HEAD + number // columns * HEIGHT
+        parts += [f'<g transform="translate({x} {y})">', *_panel(panel), "</g>"]
+    parts += _legend(panels, height - 10)
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _panel(panel: Panel) -> list[str]:
+    xs = sorted({point.x for line in panel.lines for point in line.points})
+    step, count = _scale(max(point.high for line in panel.lines for point in line.points))
+    low, high = math.log2(xs[0]), math.log2(xs[-1])
+
+    def across(x: float) -> float:
+        part = (math.log2(x) - low) / (high - low) if high > low else 0.5
+        return LEFT + 8 + part * (WIDTH - LEFT - RIGHT - 16)
+
+    def down(y: float) -> float:
+        return HEIGHT - BOTTOM - y / (step * count) * (HEIGHT - TOP - BOTTOM)
+
+    parts = [_text(LEFT, TOP - 10, panel.title, kind="panel")]
+    for tick in range(count + 1):
+        y = down(tick * step)
+        parts.append(_stroke(LEFT, y, WIDTH - RIGHT, y, "grid"))
+        parts.append(_text(LEFT - 6, y + 4, f"{tick * step:g}", anchor="end"))
+    for x in xs:
+        parts.append(_text(across(x), HEIGHT - BOTTOM + 17, str(x), anchor="middle"))
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 10, "connections", anchor="middle"))
+    parts.append(
+        f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">'
+        "messages per second</text>"
+    )
+    for line in panel.lines:
+        spots = [(across(one.x), down(one.y), down(one.low), down(one.high)) for one in line.points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in spots)
+        dashed = " dashed" if line.dashed else ""
+        parts.append(f'<polyline class="line {line.colour}{dashed}" points="{path}"/>')
+        for x, y, least, most in spots:
+            parts.append(_stroke(x, least, x, most, f"bar {line.colour}"))
+            parts.append(f'<circle class="dot {line.colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>')
+    return parts
+
+
+def _legend(panels: Sequence[Panel], y: int) -> list[str]:
+    names = {line.name: line for panel in panels for line in panel.lines}
+    parts: list[str] = []
+    x = LEFT
+    for name, line in names.items():
+        dashed = " dashed" if line.dashed else ""
+        parts.append(_stroke(x, y - 4, x + 26, y - 4, f"line {line.colour}{dashed}"))
+        parts.append(_text(x + 32, y, name))
+        x += 48 + 7 * len(name)
+    return parts
+
+
+def _scale(most: float) -> tuple[float, int]:
+    """A round step between the lines of a grid, and how many there are."""
+    power: float = 10 ** math.floor(math.log10(most / 4))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor * 5 >= most)
+    return step, math.ceil(most / step)
+
+
+def _text(x: float, y: float, text: str, *, kind: str = "", anchor: str = "start") -> str:
+    style = f' class="{kind}"' if kind else ""
+    return f'<text{style} x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _stroke(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"/>'
+
+
+def _quoted(text: str) -> str:
+    return escape(text, {'"': "&quot;"})
