@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization
+from dkimcore.protocol.speedups import in_use
 from dkimcore.version import __version__
 
 __all__ = ["missing_pymilter", "versions"]
@@ -40,7 +41,7 @@ def versions(program: str, configuration: str | None) -> str:
         *(f"\t\t{algorithm}" for algorithm in Algorithm if not algorithm.is_historic),
         "\tSupported canonicalization algorithms:",
         *(f"\t\t{canonicalization}" for canonicalization in Canonicalization),
-        "\tAccelerator: none",
+        f"\tAccelerator: {in_use()}",
         f"\tConfiguration file without -x: {configuration or 'none'}",
     ]
     return "\n".join(lines)

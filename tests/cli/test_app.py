@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import dkimcore
+from dkimcore.protocol.speedups import in_use
 
 from .conftest import COMMAND
 
@@ -17,7 +18,7 @@ VERBS = ["sign", "verify", "keygen", "testkey", "record"]
 def test_the_version_names_accelerators(run):
     ran = run("--version")
     assert ran.status == 0
-    assert ran.out == f"dkimcore {dkimcore.__version__} (speedups: none)\n".encode()
+    assert ran.out == f"dkimcore {dkimcore.__version__} (speedups: {in_use()})\n".encode()
 
 
 def test_without_a_verb_it_shows_its_help(run):

@@ -17,6 +17,7 @@ import click
 from dkimcore.cli.exits import CommandError, Exit, exit_of
 from dkimcore.cli.output import printable
 from dkimcore.errors import DkimError
+from dkimcore.protocol.speedups import in_use
 from dkimcore.version import __version__
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class _Verbs(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: object) -> None:
     if value:
-        click.echo(f"dkimcore {__version__} (speedups: none)")
+        click.echo(f"dkimcore {__version__} (speedups: {in_use()})")
         ctx.exit()
 
 

@@ -2,6 +2,9 @@
 
 ``simple`` and ``relaxed`` for one header field, and for a body that arrives in
 chunks of any size.  What is hashed, and how far, is left to `hashing`.
+
+Where the accelerator is in use, relaxed fields and bodies are its work; what stands here is
+then the reference that it is tested against.
 """
 
 from __future__ import annotations
@@ -11,11 +14,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dkimcore.protocol.relax import reduce_white_space
+from dkimcore.protocol.speedups import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BodyCanonicalizer", "Canonicalization", "canonicalize_field"]
+__all__ = [
+    "BodyCanonicalizer",
+    "Canonicalization",
+    "PythonBodyCanonicalizer",
+    "canonicalize_field",
+    "relax_field_in_python",
+]
 
 # Held empty lines are given out in pieces of this many, so that a body of a hundred
 # million of them needs no more memory than one of a few: 64 KiB.
@@ -29,6 +39,18 @@ class Canonicalization(StrEnum):
     RELAXED = "relaxed"
 
 
+def relax_field_in_python(raw: bytes) -> bytes:
+    """`canonicalize_field` for relaxed, without the accelerator."""
+    if b"\r\n" in raw:
+        raw = raw.replace(b"\r\n", b"")
+    name, colon, value = raw.partition(b":")
+    value = reduce_white_space(value).strip(b" ")
+    return name.rstrip(b" \t").lower() + colon + value
+
+
+_relax_field: Callable[[bytes], bytes] = compiled.relax_field if compiled else relax_field_in_python
+
+
 def canonicalize_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     """Canonicalize one header field (RFC 6376 sections 3.4.1 and 3.4.2).
 
@@ -39,27 +61,21 @@ def canonicalize_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     Returns:
         The canonical field, without a final CRLF.
     """
-    if canonicalization is Canonicalization.SIMPLE:
-        return raw
-    if b"\r\n" in raw:
-        raw = raw.replace(b"\r\n", b"")
-    name, colon, value = raw.partition(b":")
-    value = reduce_white_space(value).strip(b" ")
-    return name.rstrip(b" \t").lower() + colon + value
+    return raw if canonicalization is Canonicalization.SIMPLE else _relax_field(raw)
 
 
-class BodyCanonicalizer:
+class PythonBodyCanonicalizer:
     """Canonicalizes a body that arrives in chunks (RFC 6376 sections 3.4.3 and 3.4.4).
 
     Any division into chunks gives the same octets.  Work is linear in the body, and no
-    more than a chunk is kept.
+    more than a chunk is kept.  `BodyCanonicalizer` is this class or its compiled form.
 
     Args:
         canonicalization: Which algorithm.
         sink: Called with canonical octets, in order, zero or more times per chunk.
     """
 
-    __slots__ = ("_any", "_empty_lines", "_held", "_relaxed", "_sink")
+    __slots__ = ("_any", "_empty_lines", "_held", "_line_ended", "_relaxed", "_sink")
 
     def __init__(self, canonicalization: Canonicalization, sink: Callable[[bytes], object]) -> None:
         self._relaxed = canonicalization is Canonicalization.RELAXED
@@ -67,6 +83,7 @@ class BodyCanonicalizer:
         self._held = b""  # at most SP CR: their meaning depends on the next octet
         self._empty_lines = 0  # CRLFs not yet given out: trailing ones are ignored
         self._any = False  # whether octets other than these CRLFs have been given out
+        self._line_ended = False  # whether the last of them were a CRLF
 
     def feed(self, chunk: bytes) -> None:
         """Canonicalize the next octets of the body."""
@@ -76,29 +93,34 @@ class BodyCanonicalizer:
         octets, self._held = self._hold_back(octets)
         if not octets:
             return
-        # Most chunks end in one CRLF or in the middle of a line.
-        if octets[-1] != 0x0A:
-            content, empty_lines = octets, 0
-        else:
-            content, empty_lines = _split_empty_lines(octets)
-        if content:
+        length = len(octets) if octets[-1] != 0x0A else _content_length(octets)
+        empty_lines = (len(octets) - length) // 2
+        if length:
             self._give_out_empty_lines()
-            self._sink(content)
-            self._any = True
+            self._any, self._line_ended = True, empty_lines > 0
+            if empty_lines:  # the CRLF that ends a line with content comes in any case
+                length += 2
+                empty_lines -= 1
+            self._sink(octets[:length])
         self._empty_lines += empty_lines
 
     def finish(self) -> None:
-        """End the body: ignore empty lines at its end, complete its last line."""
+        """End the body: ignore empty lines at its end, complete its last line.
+
+        What is fed afterwards is ignored.
+        """
         rest = self._held
         if self._relaxed and rest == b" ":
             rest = b""  # WSP at the end of the last line, though that line lacks its CRLF
         if rest:
             self._give_out_empty_lines()
             self._sink(rest)
-            self._any = True
+            self._any, self._line_ended = True, False
         # An empty body is one CRLF in simple and nothing in relaxed (sections 3.4.3, 3.4.4).
-        if self._any or not self._relaxed:
+        if not (self._line_ended if self._any else self._relaxed):
             self._sink(b"\r\n")
+        # Most sinks own their canonicalizer: without this, each would be left to the collector.
+        self._sink = _ignore
 
     def _hold_back(self, octets: bytes) -> tuple[bytes, bytes]:
         end = len(octets)
@@ -120,14 +142,23 @@ class BodyCanonicalizer:
 _REVERSED_CRLFS = re.compile(b"(?:\n\r)*+")
 
 
-def _split_empty_lines(octets: bytes) -> tuple[bytes, int]:
-    """Split octets into content and the number of CRLFs at their end."""
+def _content_length(octets: bytes) -> int:
+    """How many octets stand in front of the CRLFs at their end."""
     content = octets.rstrip(b"\r\n")
     tail = octets[len(content) :]
     if tail == b"\r\n":
-        return content, 1
+        return len(content)
     # The tail may hold bare CRs and LFs, which are data.  Read backwards it begins with the
     # CRLFs looked for, and a possessive pattern finds them in linear time.
     match = _REVERSED_CRLFS.match(tail[::-1])
-    crlf_octets = match.end() if match else 0
-    return octets[: len(octets) - crlf_octets], crlf_octets // 2
+    return len(octets) - (match.end() if match else 0)
+
+
+def _ignore(_: bytes) -> None:
+    pass
+
+
+if TYPE_CHECKING:
+    BodyCanonicalizer = PythonBodyCanonicalizer
+else:
+    BodyCanonicalizer = compiled.BodyCanonicalizer if compiled else PythonBodyCanonicalizer

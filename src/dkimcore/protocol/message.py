@@ -3,6 +3,9 @@
 Octets are kept as they came and never re-serialised.  A line that is no header
 field (no colon, or a fold with nothing to continue) is kept as an opaque line
 that no name selects.
+
+Where the accelerator is in use, it divides headers into fields; `parse_fields_in_python` and
+`split_fields_in_python` are then the reference that it is tested against.
 """
 
 from __future__ import annotations
@@ -12,11 +15,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.relax import reduce_white_space
+from dkimcore.protocol.speedups import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Header", "HeaderField", "MessageReader", "to_crlf"]
+__all__ = [
+    "Header",
+    "HeaderField",
+    "MessageReader",
+    "parse_fields_in_python",
+    "split_fields_in_python",
+    "to_crlf",
+]
 
 _FIELD_BORDER = re.compile(rb"\r\n(?![ \t])")
 
@@ -57,6 +68,50 @@ class HeaderField(NamedTuple):
         return cls(f"{name}: {value}".encode())
 
 
+def parse_fields_in_python(octets: bytes) -> tuple[list[bytes], dict[bytes, list[int]], bool]:
+    """Make the relaxed form of all fields of a header at once (RFC 6376 section 3.4.2).
+
+    Args:
+        octets: The header section without the CRLF that ends its last field.
+
+    Returns:
+        The relaxed fields, where the fields of each name stand, and whether there is a CR or LF
+        that is not part of a CRLF.
+    """
+    # Unfold, reduce, and then divide.
+    text = octets.replace(b"\t", b" ").replace(b"\r\n ", b" ")
+    text = reduce_white_space(text)
+    fields = text.rstrip(b" ").split(b"\r\n") if text else []
+    borders = max(len(fields) - 1, 0)
+    has_bare_cr_or_lf = text.count(b"\r") != borders or text.count(b"\n") != borders
+    index: dict[bytes, list[int]] = {}
+    for position, field in enumerate(fields):
+        name, colon, value = field.partition(b":")
+        if not colon:
+            continue
+        name = name.rstrip(b" ").lower()
+        fields[position] = b"%b:%b" % (name, value.lstrip(b" "))
+        positions = index.get(name)
+        if positions is None:
+            index[name] = [position]
+        else:
+            positions.append(position)
+    return fields, index, has_bare_cr_or_lf
+
+
+def split_fields_in_python(octets: bytes) -> list[bytes]:
+    """Divide a header into its fields as they are, with folds and without final CRLFs."""
+    return _FIELD_BORDER.split(octets) if octets else []
+
+
+_parse_fields: Callable[[bytes], tuple[list[bytes], dict[bytes, list[int]], bool]] = (
+    compiled.parse_fields if compiled else parse_fields_in_python
+)
+_split_fields: Callable[[bytes], list[bytes]] = (
+    compiled.split_fields if compiled else split_fields_in_python
+)
+
+
 class Header:
     """The header section: header fields in order.
 
@@ -74,28 +129,9 @@ class Header:
     __slots__ = ("_index", "_raw", "_relaxed", "has_bare_cr_or_lf", "octets")
 
     def __init__(self, octets: bytes) -> None:
-        self.octets = octets.removesuffix(b"\r\n")
+        self.octets = octets = octets.removesuffix(b"\r\n")
+        self._relaxed, self._index, self.has_bare_cr_or_lf = _parse_fields(octets)
         self._raw: list[bytes] | None = None
-        self._relaxed: list[bytes] = []
-        self._index: dict[bytes, list[int]] = {}
-        # All fields at once (section 3.4.2): unfold, reduce, and then divide.
-        text = self.octets.replace(b"\t", b" ").replace(b"\r\n ", b" ")
-        text = reduce_white_space(text)
-        fields = text.rstrip(b" ").split(b"\r\n") if text else []
-        borders = max(len(fields) - 1, 0)
-        self.has_bare_cr_or_lf = text.count(b"\r") != borders or text.count(b"\n") != borders
-        for position, field in enumerate(fields):
-            name, colon, value = field.partition(b":")
-            if not colon:
-                self._relaxed.append(field)
-                continue
-            name = name.rstrip(b" ").lower()
-            self._relaxed.append(b"%b:%b" % (name, value.lstrip(b" ")))
-            positions = self._index.get(name)
-            if positions is None:
-                self._index[name] = [position]
-            else:
-                positions.append(position)
 
     def __len__(self) -> int:
         return len(self._relaxed)
@@ -131,7 +167,7 @@ class Header:
         if canonicalization is Canonicalization.RELAXED:
             return self._relaxed
         if self._raw is None:
-            self._raw = _FIELD_BORDER.split(self.octets) if self.octets else []
+            self._raw = _split_fields(self.octets)
         return self._raw
 
 
