@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dkimcore_milter.action import Conclusion
-    from dkimcore_milter.logline import LogLine
 
 __all__ = ["Site", "main"]
 
@@ -80,7 +79,7 @@ class Site:
 
     def session(self, client: str) -> Session:
         """A connection from an address."""
-        log = logsink._Log(_Nowhere(), _encode)
+        log = logsink._Log(_Nowhere(), _FORMAT)
         session = Session(self.engine, log=log, macros=_MACROS.get)
         session.connect(Peer(host="mail.example.com", address=client))
         return session
@@ -100,8 +99,7 @@ class _Nowhere:
         pass
 
 
-def _encode(line: LogLine) -> bytes:
-    return logsink._syslog(line, facility=2, ident="dkimcore-milter")
+_FORMAT = logsink._SyslogFormat(facility=2, ident="dkimcore-milter")
 
 
 class Mail:

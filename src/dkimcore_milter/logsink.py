@@ -65,7 +65,7 @@ def make_log(
         return _drop
     facility = _FACILITIES.get(logging.facility.lower(), _FACILITIES["mail"])
     ident = escaped(logging.name or name)
-    return _Log(SyslogSocket(address), lambda line: _syslog(line, facility=facility, ident=ident))
+    return _Log(SyslogSocket(address), _SyslogFormat(facility=facility, ident=ident))
 
 
 def escaped(text: str) -> str:
@@ -109,18 +109,38 @@ def _escape(code: int) -> str:
 
 
 def _cut(text: str, octets: int) -> str:
+    if len(text) * 4 <= octets:  # of UTF-8 at most
+        return text
     encoded = text.encode()
     if len(encoded) <= octets:
         return text
     return encoded[: octets - 3].decode(errors="ignore") + "..."
 
 
-def _syslog(line: LogLine, *, facility: int, ident: str) -> bytes:
-    """Lay a line out as syslog(3) does, in the format of RFC 3164."""
-    now = time.localtime()
-    when = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
-    text = _cut(escaped(str(line)), MAX_TEXT_OCTETS)
-    return f"<{facility * 8 + line.level}>{when} {ident}[{os.getpid()}]: {text}".encode()
+class _SyslogFormat:
+    """Lays lines out as syslog(3) does, in the format of RFC 3164.
+
+    The time of day is laid out once a second, which took half of a line's time.
+    """
+
+    def __init__(self, *, facility: int, ident: str) -> None:
+        self._levels = {level: f"<{facility * 8 + level}>" for level in Level}
+        self._ident = ident
+        self._last = (-1, "")  # a second, and its text; replaced as one, for threads
+
+    def __call__(self, line: LogLine) -> bytes:
+        text = _cut(escaped(str(line)), MAX_TEXT_OCTETS)
+        head = f"{self._levels[line.level]}{self._when()} {self._ident}[{os.getpid()}]"
+        return f"{head}: {text}".encode()
+
+    def _when(self) -> str:
+        second = int(time.time())
+        known, text = self._last
+        if known != second:
+            now = time.localtime(second)
+            text = f"{_MONTHS[now.tm_mon - 1]} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
+            self._last = (second, text)
+        return text
 
 
 def _json(line: LogLine) -> bytes:

@@ -16,5 +16,9 @@ def printable(text: str | bytes, *, limit: int = 200) -> str:
         text = text[: 4 * limit].decode("utf-8", "replace")
     # Surrogates, which stand for octets that are no UTF-8, cannot be written to a log.
     words = " ".join(text[: 4 * limit].split())
-    line = "".join(char if char.isprintable() else "?" for char in words)
+    # Most texts need no "?": asking one by one took 2 us of each of a message's six texts.
+    if words.isprintable():
+        line = words
+    else:
+        line = "".join(char if char.isprintable() else "?" for char in words)
     return line if len(line) <= limit else line[: limit - 3] + "..."
