@@ -219,3 +219,23 @@ def test_work_grows_with_the_length_and_not_faster(part):
     assert work(800) <= 2 * work(400) + 50
     with pytest.raises(MessageError):
         Mailbox.parse(part * 200_000)
+
+
+PIECES = (
+    *(b" ", b"\t", b"\r\n ", b"<", b">", b"@", b".", b'"', b"\\", b",", b":", b";", b"(", b")"),
+    *(b"a", b"x.y", b"A B", b"example.com", b'"a b"', b"u@d.example", b"=?u?q?x?=", b"\xc3\xa9"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9))
+def test_what_is_plain_is_read_as_everything_else_is(pieces):
+    value = b"".join(pieces)
+    mailboxes = []
+    for parse in (Mailbox.parse, Mailbox._parse):
+        try:
+            mailbox = parse(value)
+        except MessageError as exc:
+            mailboxes.append(str(exc))
+        else:
+            mailboxes.append((mailbox.local_part, mailbox.domain, mailbox.domain_text))
+    assert mailboxes[0] == mailboxes[1]

@@ -39,6 +39,16 @@ _TOKEN = re.compile(
     |(?P<special>[<>@,:;(])""",
     re.VERBOSE | re.DOTALL,
 )
+# How nearly all fields are written, in one step: "Name Name <user@example.com>", also with a
+# quoted name, or the address alone.  Token by token the same takes 10 us instead of 2.
+_PLAIN = re.compile(
+    rb"""[ \t\r\n]*+
+    (?:(?:"[^"\\]*+"[ \t\r\n]*+|[^\x00-\x20\x7f"()<>\[\]:;@,\\]++[ \t\r\n]*+)*+(?P<bracket><))?+
+    (?P<user>[A-Za-z0-9!\#$%&'*+/=?^_`{|}~-]++(?:\.[A-Za-z0-9!\#$%&'*+/=?^_`{|}~-]++)*+)
+    @(?P<host>[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+)
+    (?(bracket)>)[ \t\r\n]*+""",
+    re.VERBOSE,
+)
 _SPECIALS = frozenset((b"@", b"<", b">", b",", b":", b";"))
 _COMMENT_PART = re.compile(rb"(?:[^()\\]|\\.)*+([()])", re.DOTALL)
 
@@ -81,6 +91,13 @@ class Mailbox:
         Raises:
             MessageError: There is no address in it, or not the same one for all readers.
         """
+        plain = _PLAIN.fullmatch(value)
+        if plain is not None and len(value) <= _MAX_OCTETS:
+            return cls.make(plain["user"], plain["host"])
+        return cls._parse(value)
+
+    @classmethod
+    def _parse(cls, value: bytes) -> Mailbox:
         tokens = _tokens(value)
         item: list[bytes] = []  # words and "@" of the address that is being read
         for token in tokens:
