@@ -73,8 +73,8 @@ class _Decision:
         self._macros = macros
         self._received, self._is_broken = _header(fields)
         self._final = self._received
-        rewritten = [(name, self._engine.rewrite(name, value)) for name, value in fields]
-        if any(new[1] is not old[1] for new, old in zip(rewritten, fields, strict=True)):
+        rewritten = self._engine.rewritten(fields)
+        if rewritten is not None:
             # What the next host will see, if the MTA changes fields after us (ReplaceRules).
             self._final, is_broken = _header(rewritten)
             self._is_broken = self._is_broken or is_broken
@@ -176,7 +176,7 @@ class _Decision:
         self._transaction.say(Level.NOTICE, text, event="field-counts")
         return True
 
-    def _signed(self, choice: Choice) -> Work:
+    def _signed(self, choice: Choice) -> Work | Deferred:
         recipient = self._engine.exempt_recipient(self._transaction.addresses)
         if recipient is not None:
             text = f"skipping signing of mail to '{recipient}'"
@@ -186,6 +186,11 @@ class _Decision:
             return self._malformed()
         if self._is_broken:
             return unsignable(self._transaction, "a header field holds a line end that is no fold")
+        if self._engine.waits_for_keys(choice):
+            return Deferred(lambda: self._signing(choice))
+        return self._signing(choice)
+
+    def _signing(self, choice: Choice) -> MessageSigning | Settled:
         return start_signing(self._transaction, choice, received=self._received, header=self._final)
 
     def _verified(self, author: Mailbox | None) -> Work | Deferred:
@@ -193,7 +198,16 @@ class _Decision:
             return _LEFT_ALONE
         if self._is_broken or self._is_strictly_wrong():
             return self._malformed()
-        resigning = self._resigned(author)
+        choice = self._resigned(author)
+        if isinstance(choice, Settled):
+            return choice
+        if choice is not None and self._engine.waits_for_keys(choice):
+            return Deferred(lambda: _resolved(self._verifying(author, choice)))
+        return self._verifying(author, choice)
+
+    def _verifying(self, author: Mailbox | None, choice: Choice | None) -> Work | Deferred:
+        """Begin to verify, and to sign again where there is a choice for that."""
+        resigning = None if choice is None else self._signing(choice)
         if isinstance(resigning, Settled):
             return resigning
         verifying = MessageVerifying(self._transaction, self._received, author=author)
@@ -202,8 +216,8 @@ class _Decision:
             work = Resigning(self._transaction, verifying=verifying, signing=resigning)
         return Deferred(lambda: _asked(verifying, work)) if verifying.waits else work
 
-    def _resigned(self, author: Mailbox | None) -> MessageSigning | Settled | None:
-        """Begin to sign again what is verified (ResignMailTo); None: it is not to be."""
+    def _resigned(self, author: Mailbox | None) -> Choice | Settled | None:
+        """Choose how to sign again what is verified (ResignMailTo); None: it is not to be."""
         if not self._settings.hosts.signs:
             return None
         try:
@@ -213,14 +227,16 @@ class _Decision:
         if choice is None:
             return None
         self._log_unfit(choice)
-        if not choice.planned:
-            return None
-        return start_signing(self._transaction, choice, received=self._received, header=self._final)
+        return choice if choice.planned else None
 
 
 def _asked(verifying: MessageVerifying, work: Work) -> Work:
     verifying.ask()
     return work
+
+
+def _resolved(work: Work | Deferred) -> Work:
+    return work.resolve() if isinstance(work, Deferred) else work
 
 
 def _header(fields: Sequence[tuple[bytes, bytes]]) -> tuple[Header, bool]:

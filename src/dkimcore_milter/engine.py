@@ -34,6 +34,7 @@ from dkimcore_milter.sources import Sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dkimcore.keys import SigningKey
     from dkimcore.protocol.mailbox import Mailbox
     from dkimcore.protocol.message import Header
     from dkimcore.protocol.policy import SigningProfile, VerifyPolicy
@@ -50,7 +51,14 @@ __all__ = [
     "Origin",
     "Planned",
     "SingleKey",
+    "is_remote",
 ]
+
+
+# Signers that are remembered, with their keys: making one takes 7 us.
+_SIGNERS = 1024
+
+_LOCAL = ("file:", "inline:")
 
 
 class KeyTooSmall(KeyUnusable):
@@ -108,6 +116,7 @@ class Engine:
         self._users = 0
         self._replaced = False
         self._keys = self._new_store()
+        self._signers: dict[int, tuple[Planned, Signer]] = {}
 
     @classmethod
     def load(
@@ -189,8 +198,33 @@ class Engine:
             KeyTooSmall: A key is shorter than MinimumKeyBits.
             KeyBackendError: A key cannot be opened.
         """
+        return tuple(self.signer(planned, profile) for planned in choice.planned)
+
+    def signer(self, planned: Planned, profile: SigningProfile | None = None) -> Signer:
+        """Open the key of one signature; takes and raises what `signers` does.
+
+        A signer is made once: it stays what it is while its key does.
+        """
         profile = self.profile if profile is None else profile
-        return tuple(self._signer(planned, profile) for planned in choice.planned)
+        key = self._key(planned)
+        known = self._signers.get(id(planned))
+        if known is not None:
+            signer = known[1]
+            if signer.key is key and signer.profile is profile:
+                return signer
+        signer = self._signer(planned, key, profile)
+        if len(self._signers) >= _SIGNERS:
+            self._signers.clear()
+        # With what was planned, so that no other object can have its id.
+        self._signers[id(planned)] = (planned, signer)
+        return signer
+
+    def waits_for_keys(self, choice: Choice) -> bool:
+        """Whether opening the keys of a choice may wait for others, such as a key service."""
+        return any(
+            is_remote(planned.key_uri) and not self._keys.is_open(planned.key_uri)
+            for planned in choice.planned
+        )
 
     def exempt_recipient(self, recipients: Sequence[bytes]) -> str | None:
         """Return the first recipient whose mail is not signed (DontSignMailTo), or None."""
@@ -218,9 +252,11 @@ class Engine:
         found = self._recipients.resign(recipients)
         return None if found is None else self._choice.again(found.row, author)
 
-    def rewrite(self, name: bytes, value: bytes) -> bytes:
-        """Return a field's value as ReplaceRules make it; itself where none applies."""
-        return self._rewriter.rewrite(name, value)
+    def rewritten(
+        self, fields: Sequence[tuple[bytes, bytes]]
+    ) -> Sequence[tuple[bytes, bytes]] | None:
+        """Return fields as ReplaceRules make them; None where no rule changes any."""
+        return self._rewriter.rewritten(fields)
 
     def trusts_signer(self, domain: str) -> bool:
         """Whether signatures of a domain are verified first (TrustSignaturesFrom)."""
@@ -292,6 +328,7 @@ class Engine:
             keys = self._keys
             # A session that took this engine at the very moment of a reload opens keys anew.
             self._keys = self._new_store()
+            self._signers = {}
         keys.close()
 
     def _new_store(self) -> FreshKeyStore:
@@ -300,17 +337,18 @@ class Engine:
         context = KeyContext(secret=secret, check_permissions=check, uid=self._uid)
         return FreshKeyStore(context=context)
 
-    def _signer(self, planned: Planned, profile: SigningProfile) -> Signer:
-        minimum = self.policy.min_rsa_bits
+    def _key(self, planned: Planned) -> SigningKey:
         row = None if isinstance(planned, SingleKey) else planned.key_row
         keys = self._keys
         try:
             if row is None:
-                key = keys.get_once(planned.key_uri)
-            else:
-                key = open_row(row, planned.key_uri, keys)
+                return keys.get_once(planned.key_uri)
+            return open_row(row, planned.key_uri, keys)
         except ShortKey as exc:
-            raise _too_small(exc.bits, minimum, exc.uri) from None
+            raise _too_small(exc.bits, self.policy.min_rsa_bits, exc.uri) from None
+
+    def _signer(self, planned: Planned, key: SigningKey, profile: SigningProfile) -> Signer:
+        minimum = self.policy.min_rsa_bits
         public_key = key.public_key
         if public_key.key_type is KeyType.RSA and public_key.bits < minimum:
             raise _too_small(public_key.bits, minimum, planned.key_uri)
@@ -327,9 +365,14 @@ class Engine:
             )
         except SettingsError as exc:
             problem = exc.problem
-        if row is None:
+        if isinstance(planned, SingleKey):
             raise SettingsError(problem)
-        raise TableError(problem, file=row.file, line=row.line)
+        raise TableError(problem, file=planned.key_row.file, line=planned.key_row.line)
+
+
+def is_remote(key_uri: str) -> bool:
+    """Whether a key is kept elsewhere, so that using it may wait for others."""
+    return not key_uri.startswith(_LOCAL)
 
 
 def _too_small(bits: int, minimum: int, uri: str) -> KeyTooSmall:

@@ -22,7 +22,7 @@ from dkimcore.tables.automaton import Automaton
 from dkimcore.tables.ere import EreError, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dkimcore.settings.model import Signing
     from dkimcore.tables import DataSet
@@ -77,15 +77,21 @@ class Rewriter:
                     line=source.line,
                 ) from None
 
-    def rewrite(self, name: bytes, value: bytes) -> bytes:
-        """Return a field's value as the rules make it; the same object if none applies.
+    def rewritten(
+        self, fields: Sequence[tuple[bytes, bytes]]
+    ) -> Sequence[tuple[bytes, bytes]] | None:
+        """Return a header's fields as the rules make them; None if that changes none.
 
         Args:
-            name: The field's name.
-            value: The octets behind the colon; in patterns a fold is a LF, as milters see it.
+            fields: Names, and the octets behind the colons; in patterns a fold is a LF, as
+                milters see it.
         """
         if not self._rules:
-            return value
+            return None
+        made = [(name, self._rewrite(name, value)) for name, value in fields]
+        return made if made != list(fields) else None
+
+    def _rewrite(self, name: bytes, value: bytes) -> bytes:
         if self._names is not None:
             known = self._names.find(name.decode("utf-8", "surrogateescape"))
             if known is None:

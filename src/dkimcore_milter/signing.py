@@ -25,7 +25,7 @@ from dkimcore.protocol.names import Auid, DomainName
 from dkimcore.protocol.sign import Signing
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import DeleteField, InsertField
-from dkimcore_milter.engine import KeyTooSmall
+from dkimcore_milter.engine import KeyTooSmall, is_remote
 from dkimcore_milter.logline import Level
 from dkimcore_milter.outcome import Settled, conclude, internal_error, software_field
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageSigning", "start_signing", "table_error", "unsignable"]
 
-_LOCAL = frozenset(("file", "inline"))
 # RFC 5321 section 4.5.3.1.1 allows 64 octets; encoded, i= must fit in a line of 998.
 _LONGEST_LOCAL_PART = 254
 _CANONICALIZATIONS = {name.encode(): name for name in Canonicalization}
@@ -129,8 +128,7 @@ def start_signing(
     signers: list[Signer] = []
     for planned in choice.planned:
         try:
-            one = replace(choice, planned=(planned,))
-            signers += transaction.engine.signers(one, profile)
+            signers.append(transaction.engine.signer(planned, profile))
         except (ConfigError, KeyBackendError) as exc:
             return _key_error(transaction, planned, exc)
     identity, removed = _identity(transaction, header)
@@ -147,7 +145,7 @@ def start_signing(
             header,
             signers=tuple(signers),
             deleted=tuple(deleted),
-            may_be_slow=any(_is_remote(planned) for planned in choice.planned),
+            may_be_slow=any(is_remote(planned.key_uri) for planned in choice.planned),
         )
     except MessageError as exc:
         return unsignable(transaction, str(exc))
@@ -200,10 +198,6 @@ def _with_place(error: ConfigError) -> str:
         return error.problem
     line = "" if error.line is None else f":{error.line}"
     return f"{error.problem} [{error.file}{line}]"
-
-
-def _is_remote(planned: Planned) -> bool:
-    return planned.key_uri.partition(":")[0] not in _LOCAL
 
 
 def _names(signer: Signer) -> dict[str, str]:

@@ -30,6 +30,8 @@ from dkimcore_milter.whykeys import open_keys, say_planned
 from dkimcore_milter.whyreceived import say_forged, say_signatures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dkimcore.protocol.mailbox import Mailbox
     from dkimcore_milter.engine import Choice, Engine
     from dkimcore_milter.explanation import Envelope
@@ -66,9 +68,9 @@ class _Inquiry:
         self._received = Header(octets)
         parts = (raw.partition(b":") for raw in self._received.canonical(Canonicalization.SIMPLE))
         self._fields = [(name, value) for name, _, value in parts]
-        rewritten = [(name, engine.rewrite(name, value)) for name, value in self._fields]
-        self._is_rewritten = rewritten != self._fields
-        self._final = _header(rewritten) if self._is_rewritten else self._received
+        rewritten = engine.rewritten(self._fields)
+        self._is_rewritten = rewritten is not None
+        self._final = self._received if rewritten is None else _header(rewritten)
         self._is_broken = len(self._final) != len(self._fields)
         self._transaction = Transaction(
             engine=engine,
@@ -326,5 +328,5 @@ def _divided(reason: str) -> tuple[str, str]:
     return (reason, "") if not found or where.startswith("{") else (text, where)
 
 
-def _header(fields: list[tuple[bytes, bytes]]) -> Header:
+def _header(fields: Sequence[tuple[bytes, bytes]]) -> Header:
     return Header(b"".join(name + b":" + value + b"\r\n" for name, value in fields))

@@ -157,6 +157,10 @@ class KeyStore:
             raise opening.error or KeyUnavailable("opening it was interrupted", uri=name)
         return opening.key
 
+    def is_open(self, uri: str) -> bool:
+        """Whether `get` has a key at hand under this spelling: it need not be opened."""
+        return uri in self._keys
+
     def add(self, uri: str, key: SigningKey) -> None:
         """Put in a key that is open already, such as one from a row of a key table.
 
