@@ -13,8 +13,7 @@ from hypothesis import given, settings, strategies
 
 from dkimcore.settings.model import Source
 from dkimcore_milter.action import ACCEPT
-from tests.milter.sessions import INSIDE, OUTSIDE, Mta, compose, site
-from tests.protocol import material
+from tests.milter.sessions import INSIDE, OUTSIDE, Mta, site
 
 LABELS = ["a", "b", "example", "com", "fexample"]
 domains = strategies.lists(strategies.sampled_from(LABELS), min_size=2, max_size=4).map(".".join)
@@ -105,24 +104,3 @@ def test_of_tables_and_a_default_key_the_tables_decide_alone(folder):
     }
     assert send(folder, [("joe@a.com", "own")], "joe@b.com", **both) == {}
     assert send(folder, [("*", "fixed")], "joe@b.com", **both) == {"d": "example.com", "s": "s1"}
-
-
-def test_a_customer_may_write_as_any_author_that_a_row_names(folder):
-    """We do not compare the login with From: the page says so, and what does."""
-    table = [("a.com", "own"), ("b.com", "own")]
-    for author in ("joe@a.com", "joe@b.com"):
-        assert send(folder, table, author)["d"] == author.partition("@")[2]
-
-
-@pytest.mark.rfc("6376", "8.13")
-def test_a_public_suffix_is_told_as_what_it_is_and_not_known_to_be_one():
-    """d= needs two labels; whether co.uk is somebody's own is not ours to know."""
-    message = compose([(b"From", b" a@shop.co.uk")], b"x\r\n")
-    key = material.ed25519()
-    signed = material.sign_by_hand(message, key, changes={b"d": b"co.uk", b"h": b"from"})
-    (result,) = material.verify(signed, key.record())
-    assert str(result.signature.domain) == "co.uk"
-    assert result.status == "pass"
-    signed = material.sign_by_hand(message, key, changes={b"d": b"com", b"h": b"from"})
-    (result,) = material.verify(signed, key.record())
-    assert result.status == "permerror"
