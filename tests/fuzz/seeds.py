@@ -63,7 +63,17 @@ def _sign_verify() -> list[bytes]:
     ]
 
 
+def _session() -> list[bytes]:
+    """Whole messages, as `tests.fuzz.fuzz_session` reads steps, on each site."""
+    signed, plain, broken = (bytes([3, 0, 4, 0, 5, header, 11, 12, 0]) for header in (1, 0, 2))
+    return [
+        bytes([site, peer]) + plain + signed + broken + signed
+        for site, peer in ((0, 0), (0, 1), (1, 1), (5, 1), (6, 1), (7, 0), (7, 1))
+    ]
+
+
 SEEDS = {
+    "session": _session,
     "verify": _verify,
     "parsers": _parsers,
     "canonical": lambda: [b"\x00\x00" + octets for octets in (*BODIES, *HEADERS)],

@@ -55,6 +55,11 @@ class OctetChoices:
         self._position += size
         return taken
 
+    @property
+    def left(self) -> bool:
+        """Whether there are octets that no choice has used."""
+        return self._position < len(self._data)
+
     def rest(self) -> bytes:
         """All octets that no choice has used."""
         taken, self._position = self._data[self._position :], len(self._data)
