@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore_milter import privileges
 from dkimcore_milter.access import ENTER, WRITE, Visitor
+from dkimcore_milter.metricssocket import MetricsSocket
 from dkimcore_milter.sockets import parse_socket
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def check_process(settings: Settings, visitor: Visitor, findings: Findings) -> N
     """
     _directories(settings, visitor, findings)
     _pid_file(settings, findings)
+    _metrics(settings, visitor, findings)
     place, text = settings.origin("Socket"), settings.process.socket
     if text is None:
         findings.warning(
@@ -85,6 +87,26 @@ def _socket_file(settings: Settings, listen: Listen, visitor: Visitor, findings:
     elif (problem := visitor.problem(directory, _MAKE_FILES)) is not None:
         findings.error(f"Socket {listen}: {problem}", place)
     _umask(settings, visitor, findings)
+
+
+def _metrics(settings: Settings, visitor: Visitor, findings: Findings) -> None:
+    place = settings.origin("DkimcoreMetrics")
+    made = findings.attempt(lambda: MetricsSocket.read(settings), place)
+    if made is None:
+        return
+    listen = made.listen
+    if listen.is_inet:
+        findings.attempt(listen.resolve, place)
+        if listen.host is None:
+            findings.warning(
+                f"DkimcoreMetrics {listen} lets everybody who reaches this host read the numbers; "
+                f"write {listen.family}:{listen.port}@localhost",
+                place,
+            )
+    else:
+        directory = os.path.dirname(_rooted(settings, listen.path)) or "."
+        if (problem := visitor.problem(directory, _MAKE_FILES)) is not None:
+            findings.warning(f"DkimcoreMetrics {listen}: {problem}", place)
 
 
 def _umask(settings: Settings, visitor: Visitor, findings: Findings) -> None:

@@ -74,11 +74,20 @@ class Crew:
 
     Args:
         board: Where they count.
+        hidden: Names the supervisor's sockets that no worker may hold open.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(
+        self, board: Board, *, hidden: Callable[[], tuple[socket.socket, ...]] = tuple
+    ) -> None:
         self._board = board
+        self._hidden = hidden
         self._members: list[_Member] = []
+
+    @property
+    def controls(self) -> tuple[socket.socket, ...]:
+        """The connections to the workers: what no other process may hold open."""
+        return tuple(member.control for member in self._members)
 
     def hire(self, generation: Generation) -> None:
         """Start a worker.
@@ -96,8 +105,8 @@ class Crew:
                 raise StartFailure(f"fork(): {exc.strerror}", status=os.EX_OSERR) from exc
             if pid == 0:
                 # An end that a sibling holds open would hide the death of the supervisor.
-                for control in (ours, *(member.control for member in self._members)):
-                    control.close()
+                for mine in (ours, *self.controls, *self._hidden()):
+                    mine.close()
                 _live(generation, theirs, row)
         self._members.append(_Member(pid=pid, control=ours, row=row))
 

@@ -10,7 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["BUCKETS", "CELLS", "FAMILIES", "Count", "Family", "Gauge", "Timer", "cells_of"]
+__all__ = [
+    "BUCKETS",
+    "CELLS",
+    "FAMILIES",
+    "PREFIX",
+    "Count",
+    "Family",
+    "Gauge",
+    "Timer",
+    "cells_of",
+]
+
+PREFIX = "dkimcore_milter_"
+"""What every metric's name begins with."""
 
 BUCKETS: tuple[float, ...] = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),

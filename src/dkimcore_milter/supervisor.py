@@ -20,15 +20,19 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, DkimError
 from dkimcore_milter.crew import Crew
+from dkimcore_milter.exporter import Exporter
 from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.launch import Launch, LogMaker, load_engine
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.meter import SUPERVISOR
+from dkimcore_milter.metrics import Count, Gauge
 from dkimcore_milter.restarts import Restarts
 from dkimcore_milter.signals import Event, Interrupted, Signals
 from dkimcore_milter.worker import Generation
 
 if TYPE_CHECKING:
+    import socket
+
     from dkimcore.settings.model import Settings
     from dkimcore_milter.crew import Death
     from dkimcore_milter.logline import LogSink
@@ -113,8 +117,13 @@ class _Supervisor:
         process = settings.process
         self._workers = process.workers or len(os.sched_getaffinity(0))
         self._restarts = Restarts(count=process.auto_restart_count, rate=process.auto_restart_rate)
-        self._crew = Crew(generation.board)
-        self._meter = generation.board.meter(SUPERVISOR)
+        board = generation.board
+        self._exporter = Exporter(launch.metrics, board) if launch.metrics is not None else None
+        self._crew = Crew(board, hidden=self._sockets)
+        self._meter = board.meter(SUPERVISOR)
+        now = time.time()
+        self._meter.set(Gauge.START_TIME, now)
+        self._loaded_at(now)
         self._due: list[float] = []  # when successors of dead workers are to be started
         self._hired_at = 0.0
 
@@ -130,6 +139,7 @@ class _Supervisor:
             self._notices(self._settings)
             self._launch.leave_terminal()
             self._hire_all()
+            self._start_exporter()
             self._launch.ready()
             status = self._watch(signals)
         except StartFailure as exc:
@@ -139,6 +149,8 @@ class _Supervisor:
             self._launch.readiness.stopping()
             os.close(self._generation.listener)  # or connections would queue up for nobody
             self._crew.dismiss(signals.wait)
+            if self._exporter is not None:
+                self._exporter.end()
             self._launch.end()
         self._say(f"{self._name} terminating with status {status}, errno = 0", "terminating")
         return status
@@ -146,6 +158,7 @@ class _Supervisor:
     def _hire_all(self) -> None:
         self._hired_at = time.monotonic()
         self._crew.hire_all(self._generation, count=self._workers)
+        self._meter.count(Count.WORKER_STARTS, self._workers)
 
     def _watch(self, signals: Signals) -> int:
         """Obey signals and replace workers, until something ends the filter."""
@@ -160,17 +173,22 @@ class _Supervisor:
             if Event.RELOAD in events:
                 self._reload(signals)
             self._hire_due()
+            self._mind_exporter()
             self._launch.readiness.ping()
 
     def _patience(self) -> float | None:
         """How long to wait for signals before there is something to do without one."""
         waits = [due - time.monotonic() for due in self._due]
+        if self._exporter is not None and self._exporter.due is not None:
+            waits.append(self._exporter.due - time.monotonic())
         if self._launch.readiness.watchdog is not None:
             waits.append(self._launch.readiness.watchdog)
         return max(0.0, min(waits)) if waits else None
 
     def _mourn(self, death: Death) -> int | None:
-        """Log a death; return the exit status if it ends the filter."""
+        """Count and log a death; return the exit status if it ends the filter."""
+        killed = death.exit_code < 0
+        self._meter.count(Count.WORKER_DEATHS_SIGNAL if killed else Count.WORKER_DEATHS_EXIT)
         if death.draining:
             self._say(str(death), "worker-died", level=Level.ERR)
             return None
@@ -199,6 +217,25 @@ class _Supervisor:
                     text = f"{exc}; no successor for a worker, trying again"
                     self._say(text, "worker-not-started", level=Level.ERR)
                     self._due.append(now + _SHORT_LIFE)
+                else:
+                    self._meter.count(Count.WORKER_STARTS)
+                    self._meter.count(Count.WORKER_RESTARTS)
+
+    def _sockets(self) -> tuple[socket.socket, ...]:
+        return self._exporter.sockets if self._exporter is not None else ()
+
+    def _mind_exporter(self) -> None:
+        """Say so if what serves the metrics died, and start it again; mail goes on without it."""
+        end = self._exporter.reap() if self._exporter is not None else None
+        if end is not None:
+            self._meter.count(Count.EXPORTER_DEATHS)
+            self._say(f"{end}, restarting", "exporter-died", level=Level.ERR)
+        self._start_exporter()
+
+    def _start_exporter(self) -> None:
+        if self._exporter is not None:
+            controls = [control.fileno() for control in self._crew.controls]
+            self._exporter.start(close=[self._generation.listener, *controls])
 
     def _reload(self, signals: Signals) -> None:
         """Try new settings; if they are good, let new workers serve with them."""
@@ -209,11 +246,19 @@ class _Supervisor:
                 loaded = self._loaded()
         except Interrupted:
             return  # the signal is still pending: the loop ends
-        if loaded is not None:
-            self._replace(*loaded)
+        good = loaded is not None and self._replace(*loaded)
+        self._meter.count(Count.RELOADS_GOOD if good else Count.RELOADS_BAD)
+        if good:
+            self._loaded_at(time.time())
+        else:
+            self._meter.set(Gauge.LAST_RELOAD_SUCCESS, 0.0)
         readiness.ready("serving")
 
-    def _replace(self, settings: Settings, generation: Generation) -> None:
+    def _loaded_at(self, now: float) -> None:
+        self._meter.set(Gauge.LAST_RELOAD_SUCCESS, 1.0)
+        self._meter.set(Gauge.LAST_RELOAD_TIME, now)
+
+    def _replace(self, settings: Settings, generation: Generation) -> bool:
         """Let new workers serve with new settings; without them the old ones go on."""
         drain = self._crew.drain()
         try:
@@ -222,7 +267,8 @@ class _Supervisor:
             generation.engine.close()
             text = f"{exc}; the old configuration stays"
             self._say(text, "reload-failed", level=Level.ERR)
-            return
+            return False
+        self._meter.count(Count.WORKER_STARTS, self._workers)
         retired = self._generation
         self._settings, self._generation = settings, generation
         self._hired_at = time.monotonic()
@@ -231,6 +277,7 @@ class _Supervisor:
         retired.engine.close()
         self._notices(settings)
         self._say(f"configuration reloaded from {self._source}", "reloaded")
+        return True
 
     def _loaded(self) -> tuple[Settings, Generation] | None:
         """Load what a reload needs; None, and a line in the log, if something is wrong."""

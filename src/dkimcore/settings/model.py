@@ -326,6 +326,7 @@ class Process:
             [AutoRestartRate].
         core_dumps: Allow core dumps; they may hold keys [EnableCoredumps].
         workers: Worker processes; 0 means one per core [DkimcoreWorkers].
+        metrics: Where metrics are served over HTTP; None: nowhere [DkimcoreMetrics].
         strict_test_mode: The test mode wants lines that end in CRLF [StrictTestMode].
     """
 
@@ -341,6 +342,7 @@ class Process:
     auto_restart_rate: tuple[int, int] | None = None
     core_dumps: bool = False
     workers: int = 0
+    metrics: str | None = None
     strict_test_mode: bool = False
 
 

@@ -74,6 +74,11 @@ PROCESS = (
         "chroot() here once settings and tables are read.",
     ),
     honoured(
+        *("DkimcoreMetrics", STRING, OURS, "-", "process.metrics"),
+        "Where `/metrics` (for Prometheus) and `/healthz` are served over HTTP, written as Socket, "
+        "such as `inet:9115@127.0.0.1`; not set, nowhere.",
+    ),
+    honoured(
         *("DkimcoreWorkers", INTEGER, OURS, "0", "process.workers"),
         "Worker processes; 0 means one per processor.",
     ),
