@@ -17,7 +17,12 @@ from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
 from dkimcore.protocol.hashing import BodyHash, header_hash
 from dkimcore.protocol.message import HeaderField
 from dkimcore.protocol.policy import SigningProfile
-from dkimcore.protocol.signature import Signature, append_signature_data, is_queryable
+from dkimcore.protocol.signature import (
+    append_signature_data,
+    is_queryable,
+    print_head,
+    print_unsigned,
+)
 from dkimcore.protocol.taglist import encode_quoted_printable
 
 if TYPE_CHECKING:
@@ -50,6 +55,8 @@ class SignatureRequest:
     algorithm: Algorithm
     auid: Auid | None = None
     profile: SigningProfile = field(default_factory=SigningProfile)
+    _head: bytes = field(init=False, repr=False, compare=False)
+    _ascii_head: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.algorithm.is_historic:
@@ -64,6 +71,34 @@ class SignatureRequest:
                 f"the AUID {self.auid} is not within the signing domain {self.domain}; "
                 "sign with that domain or leave the AUID away (RFC 6376 section 3.5)"
             )
+        # Once for all messages: printing the whole field took 11 us, of which these are half.
+        head = self._print_head(self.domain, self.selector, self.auid)
+        ascii_head = self._print_head(
+            self.domain.a_labels,
+            self.selector.a_labels,
+            None if self.auid is None else self.auid.a_labels,
+        )
+        object.__setattr__(self, "_head", head)
+        object.__setattr__(self, "_ascii_head", ascii_head)
+
+    def _print_head(self, domain: DomainName, selector: Selector, auid: Auid | None) -> bytes:
+        profile = self.profile
+        return print_head(
+            algorithm=self.algorithm,
+            canonicalizations=(profile.header_canonicalization, profile.body_canonicalization),
+            domain=domain,
+            selector=selector,
+            auid=auid,
+        )
+
+    def head(self, *, is_ascii: bool) -> bytes:
+        """Return how the field begins, up to i=.
+
+        Args:
+            is_ascii: Whether the message's header is: U-labels stand in internationalised
+                messages alone (RFC 8616 section 5).
+        """
+        return self._ascii_head if is_ascii else self._head
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,26 +251,15 @@ class Signing:
     def _task(self, request: SignatureRequest, body_hash: bytes, total: int) -> SigningTask:
         profile = request.profile
         names, positions = self._select_fields(profile)
-        domain, selector, auid = request.domain, request.selector, request.auid
-        if self._header.octets.isascii():
-            # U-labels stand in internationalised messages alone (RFC 8616 section 5).
-            domain, selector = domain.a_labels, selector.a_labels
-            auid = None if auid is None else auid.a_labels
-        unsigned = Signature(
-            algorithm=request.algorithm,
-            domain=domain,
-            selector=selector,
-            signed_fields=tuple(names),
-            body_hash=body_hash,
-            header_canonicalization=profile.header_canonicalization,
-            body_canonicalization=profile.body_canonicalization,
-            auid=auid,
-            body_length=_body_length(profile, total),
+        unsigned_field = print_unsigned(
+            request.head(is_ascii=self._header.octets.isascii()),
             timestamp=self._now,
             expiration=None if profile.lifetime is None else self._now + profile.lifetime,
+            body_length=_body_length(profile, total),
+            body_hash=body_hash,
+            signed_fields=tuple(names),
             copied_fields=self._copied_fields(positions) if profile.copied_fields else None,
         )
-        unsigned_field = unsigned.print()
         digest = header_hash(
             self._header,
             positions,
@@ -253,11 +277,16 @@ class Signing:
         """
         names: list[bytes] = []
         selected: list[int] = []
-        for name in self._header.names():
-            if name in profile.field_octets:
-                positions = self._header.positions(name)
-                names += [name] * len(positions)
-                selected += reversed(positions)
+        header, chosen = self._header, profile.field_octets
+        for name in header.names():
+            if name in chosen:
+                positions = header.positions(name)
+                if len(positions) == 1:  # nearly always; the other way takes twice as long
+                    names.append(name)
+                    selected.append(positions[0])
+                else:
+                    names += [name] * len(positions)
+                    selected += reversed(positions)
         names += profile.oversigned_octets
         return names, selected
 

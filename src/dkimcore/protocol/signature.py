@@ -24,7 +24,13 @@ from dkimcore.protocol.taglist import (
     remove_white_space,
 )
 
-__all__ = ["Signature", "append_signature_data", "is_queryable"]
+__all__ = [
+    "Signature",
+    "append_signature_data",
+    "is_queryable",
+    "print_head",
+    "print_unsigned",
+]
 
 _SYNTAX = Cause.SIGNATURE_SYNTAX_ERROR
 
@@ -176,41 +182,77 @@ class Signature:
         With empty signature data the field ends in ``b=``: the form that is hashed.
         The order of tags is v a c d s i t x l bh h z b.
         """
-        lines = [
-            b"DKIM-Signature: v=1; a=%b; c=%b/%b;"
-            % (
-                self.algorithm.encode(),
-                self.header_canonicalization.encode(),
-                self.body_canonicalization.encode(),
-            ),
-            b"d=%b;" % self.domain.text.encode(),
-            b"s=%b;" % self.selector.text.encode(),
-        ]
-        if len(lines[1]) + len(lines[2]) < _LINE - 2:
-            lines[1:] = [b" ".join(lines[1:])]
-        if self.auid is not None:
-            # UTF-8 may stand for itself only in internationalised messages (RFC 8616 section 5),
-            # and only there is the domain written in U-labels.
-            keep_utf8 = not self.auid.domain.text.isascii()
-            local_part = encode_quoted_printable(self.auid.local_part, keep_utf8=keep_utf8)
-            lines.append(b"i=%b@%b;" % (local_part, self.auid.domain.text.encode()))
-        numbers = [
-            b"%b=%d;" % (name, number)
-            for name, number in (
-                (b"t", self.timestamp),
-                (b"x", self.expiration),
-                (b"l", self.body_length),
-            )
-            if number is not None
-        ]
-        if numbers:
-            lines.append(b" ".join(numbers))
-        lines.append(b"bh=%b;" % binascii.b2a_base64(self.body_hash, newline=False))
-        lines.append(_print_signed_fields(self.signed_fields))
-        if self.copied_fields is not None:
-            lines += _QP_PIECES.findall(b"z=%b;" % self.copied_fields)
-        lines.append(b"b=")
-        return append_signature_data(b"\r\n\t".join(lines), self.signature_data)
+        head = print_head(
+            algorithm=self.algorithm,
+            canonicalizations=(self.header_canonicalization, self.body_canonicalization),
+            domain=self.domain,
+            selector=self.selector,
+            auid=self.auid,
+        )
+        unsigned_field = print_unsigned(
+            head,
+            timestamp=self.timestamp,
+            expiration=self.expiration,
+            body_length=self.body_length,
+            body_hash=self.body_hash,
+            signed_fields=self.signed_fields,
+            copied_fields=self.copied_fields,
+        )
+        return append_signature_data(unsigned_field, self.signature_data)
+
+
+def print_head(
+    *,
+    algorithm: Algorithm,
+    canonicalizations: tuple[Canonicalization, Canonicalization],
+    domain: DomainName,
+    selector: Selector,
+    auid: Auid | None,
+) -> bytes:
+    """Print what the signatures of one key have in common: v a c d s i (see `Signature`)."""
+    header, body = canonicalizations
+    lines = [
+        b"DKIM-Signature: v=1; a=%b; c=%b/%b;"
+        % (algorithm.encode(), header.encode(), body.encode()),
+        b"d=%b;" % domain.text.encode(),
+        b"s=%b;" % selector.text.encode(),
+    ]
+    if len(lines[1]) + len(lines[2]) < _LINE - 2:
+        lines[1:] = [b" ".join(lines[1:])]
+    if auid is not None:
+        # UTF-8 may stand for itself only in internationalised messages (RFC 8616 section 5),
+        # and only there is the domain written in U-labels.
+        keep_utf8 = not auid.domain.text.isascii()
+        local_part = encode_quoted_printable(auid.local_part, keep_utf8=keep_utf8)
+        lines.append(b"i=%b@%b;" % (local_part, auid.domain.text.encode()))
+    return b"\r\n\t".join(lines)
+
+
+def print_unsigned(
+    head: bytes,
+    *,
+    timestamp: int | None,
+    expiration: int | None,
+    body_length: int | None,
+    body_hash: bytes,
+    signed_fields: tuple[bytes, ...],
+    copied_fields: bytes | None,
+) -> bytes:
+    """Print the field behind a head up to ``b=``: t x l bh h z (see `Signature`)."""
+    lines = [head]
+    numbers = b"" if timestamp is None else b" t=%d;" % timestamp
+    if expiration is not None:
+        numbers += b" x=%d;" % expiration
+    if body_length is not None:
+        numbers += b" l=%d;" % body_length
+    if numbers:
+        lines.append(numbers[1:])
+    lines.append(b"bh=%b;" % binascii.b2a_base64(body_hash, newline=False))
+    lines.append(_print_signed_fields(signed_fields))
+    if copied_fields is not None:
+        lines += _QP_PIECES.findall(b"z=%b;" % copied_fields)
+    lines.append(b"b=")
+    return b"\r\n\t".join(lines)
 
 
 def _query_name(domain: DomainName, selector: Selector) -> str:
