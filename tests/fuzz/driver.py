@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent
 
 def instrument() -> atheris.instrument_imports:
     """A context in which the library is imported with coverage of its branches."""
-    return atheris.instrument_imports(include=["dkimcore"])
+    return atheris.instrument_imports(include=["dkimcore", "dkimcore_milter"])
 
 
 def run(name: str, check: Callable[[bytes], object], *, octets: int) -> None:

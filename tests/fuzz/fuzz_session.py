@@ -89,4 +89,4 @@ def check(data: bytes) -> None:
 
 if __name__ == "__main__":
     load()
-    run("session", check, octets=512)
+    run("session", check, octets=256)

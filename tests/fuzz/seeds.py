@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from tests.fuzz.driver import FOLDER
+from tests.milter.talks import TALKS
 from tests.protocol import material
 
 __all__ = ["SEEDS", "main"]
@@ -72,12 +73,29 @@ def _session() -> list[bytes]:
     ]
 
 
+def _speedups() -> list[bytes]:
+    """Octets as they are, and choices of `tests.speedups.same.hostile`."""
+    plain = [b"\x00\x00" + octets for octets in (*BODIES, *HEADERS)]
+    return plain + [b"\x02\x00\x40\x00\x41\x01\x0c" + bytes(range(n, n + 24)) for n in range(8)]
+
+
+def _conversation() -> list[bytes]:
+    """Connections to spoil, and some as octets; see `tests.fuzz.fuzz_conversation`."""
+    chosen = [
+        bytes([site, 0, talk, change, *range(talk, talk + 60)])
+        for site, talk, change in ((0, 0, 1), (1, 3, 2), (5, 2, 4), (6, 9, 6), (7, 12, 8))
+    ]
+    return chosen + [b"\x00\x03\x3f" + b"".join(talk) for talk in (TALKS[0], TALKS[12])]
+
+
 SEEDS = {
+    "conversation": _conversation,
     "session": _session,
     "verify": _verify,
     "parsers": _parsers,
     "canonical": lambda: [b"\x00\x00" + octets for octets in (*BODIES, *HEADERS)],
     "sign_verify": _sign_verify,
+    "speedups": _speedups,
 }
 
 
