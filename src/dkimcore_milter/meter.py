@@ -13,14 +13,14 @@ from __future__ import annotations
 import mmap
 import threading
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from dkimcore_milter.metrics import BUCKETS, CELLS, Gauge
 
 if TYPE_CHECKING:
     from dkimcore_milter.metrics import Count, Timer
 
-__all__ = ["SUPERVISOR", "Board", "Meter"]
+__all__ = ["SUPERVISOR", "Board", "Measurable", "Meter"]
 
 SUPERVISOR = 0
 """The supervisor's row; the others are the workers'."""
@@ -138,3 +138,12 @@ class Meter:
         return [
             value for process, value in enumerate(values) if accepting[process] and process != own
         ]
+
+
+@runtime_checkable
+class Measurable(Protocol):
+    """What is made before the workers are, and counts what happens in each of them."""
+
+    def measure(self, meter: Meter) -> None:
+        """Count there from now on."""
+        ...

@@ -14,9 +14,10 @@ from dkimcore.errors import ConfigError, SettingsError
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.protocol.names import fold_domain
 from dkimcore.resolvers import DeadlineTxtResolver, PeekTxtResolver, TxtResolver
-from dkimcore.resolvers.cache import CachingResolver
 from dkimcore.resolvers.dnspython import DnspythonResolver
 from dkimcore.resolvers.static import StaticResolver
+from dkimcore_milter.measuredresolver import MeasuredResolver
+from dkimcore_milter.meter import Measurable
 from dkimcore_milter.printable import printable
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from dkimcore.settings.model import Resolving, Settings, Source
     from dkimcore.tables import DataSet
+    from dkimcore_milter.meter import Meter
     from dkimcore_milter.sources import Sources
 
 __all__ = ["DataSetResolver", "TracingResolver", "make_resolver"]
@@ -94,6 +96,11 @@ class TracingResolver:
         self._resolver = resolver
         self._trace = trace
 
+    def measure(self, meter: Meter) -> None:
+        """Let the resolver count there from now on."""
+        if isinstance(self._resolver, Measurable):
+            self._resolver.measure(meter)
+
     def lookup_txt(self, name: str, *, timeout: float | None = None) -> TxtAnswer:
         """Ask for the TXT records at a name; `timeout` is passed on where it is understood."""
         if timeout is not None and isinstance(self._resolver, DeadlineTxtResolver):
@@ -127,7 +134,7 @@ def _resolver(resolving: Resolving, sources: Sources) -> TxtResolver:
     nameservers = None
     if resolving.nameservers:
         nameservers = [_name_server(text, sources) for text in resolving.nameservers]
-    return CachingResolver(
+    return MeasuredResolver(
         DnspythonResolver(
             nameservers=nameservers,
             # With 0 OpenDKIM waits for ever; what a message may take ends it here.

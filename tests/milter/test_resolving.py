@@ -9,10 +9,10 @@ import pytest
 from dkimcore.errors import ConfigError, SettingsError
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.resolvers import DeadlineTxtResolver
-from dkimcore.resolvers.cache import CachingResolver
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.settings.model import Logging, Resolving, Settings
 from dkimcore_milter.engine import Engine
+from dkimcore_milter.measuredresolver import MeasuredResolver
 from dkimcore_milter.resolving import TracingResolver, make_resolver
 from dkimcore_milter.sources import Sources
 from tests.milter.site import Site
@@ -63,7 +63,7 @@ def test_several_rows_of_a_name_are_several_records(site):
 def test_else_the_dns_is_asked_with_a_cache_and_a_deadline(site):
     for conf in ("", "DNSTimeout 0", "DNSConnect yes", "Nameservers 127.0.0.1,::1"):
         found = site.engine(conf).resolver
-        assert isinstance(found, CachingResolver)
+        assert isinstance(found, MeasuredResolver)
         assert isinstance(found, DeadlineTxtResolver)
 
 
@@ -72,7 +72,7 @@ def test_else_the_dns_is_asked_with_a_cache_and_a_deadline(site):
 )
 def test_a_name_server_may_have_a_port(server):
     assert isinstance(
-        resolver(Settings(resolving=Resolving(nameservers=(server,)))), CachingResolver
+        resolver(Settings(resolving=Resolving(nameservers=(server,)))), MeasuredResolver
     )
 
 
