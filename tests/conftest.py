@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from dkimcore.protocol import canonical, hashing, message
+from dkimcore.protocol.speedups import compiled
 from tests.rfc_sections import SECTIONS
 from tests.servers import requires_server, servers_required
 from tests.servers.nsd import NsdServer
@@ -37,6 +39,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips or fails a test whose ``server`` mark names a program that is absent."""
     for mark in item.iter_markers("server"):
         requires_server(mark.args[0])
+
+
+@pytest.fixture(params=["C", "Python"])
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test with the accelerator, and again with the Python code that is its reference."""
+    if request.param == "Python":
+        for module in (canonical, hashing):
+            monkeypatch.setattr(module, "BodyCanonicalizer", canonical.PythonBodyCanonicalizer)
+        monkeypatch.setattr(canonical, "_relax_field", canonical.relax_field_in_python)
+        monkeypatch.setattr(message, "_parse_fields", message.parse_fields_in_python)
+        monkeypatch.setattr(message, "_split_fields", message.split_fields_in_python)
+    elif compiled is None:
+        pytest.skip("the accelerator was not built, or is turned off")
 
 
 @pytest.fixture

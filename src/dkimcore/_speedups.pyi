@@ -1,11 +1,13 @@
 """What the accelerator offers: each is the compiled form of a function or class in Python."""
 
 from collections.abc import Callable
+from typing import Self, final
 
 INTERFACE: int
 
+@final
 class BodyCanonicalizer:
-    def __init__(self, canonicalization: str, sink: Callable[[bytes], object]) -> None: ...
+    def __new__(cls, canonicalization: str, sink: Callable[[bytes], object]) -> Self: ...
     def feed(self, chunk: bytes, /) -> None: ...
     def finish(self) -> None: ...
 

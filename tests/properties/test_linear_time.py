@@ -14,7 +14,7 @@ import pytest
 
 from dkimcore.errors import SettingsError
 from dkimcore.protocol import authres, keyrecord
-from dkimcore.protocol.canonical import BodyCanonicalizer, Canonicalization
+from dkimcore.protocol.canonical import Canonicalization, PythonBodyCanonicalizer
 from dkimcore.protocol.keyrecord import KeyRecord
 from dkimcore.protocol.message import Header, MessageReader, to_crlf
 from dkimcore.protocol.names import DomainName
@@ -84,7 +84,7 @@ def test_a_quadratic_function_is_noticed():
 
 def body(canonicalization, chunk=None):
     def work(octets):
-        canonicalizer = BodyCanonicalizer(canonicalization, len)
+        canonicalizer = PythonBodyCanonicalizer(canonicalization, len)
         size = chunk or len(octets)
         for start in range(0, len(octets), size):
             canonicalizer.feed(octets[start : start + size])

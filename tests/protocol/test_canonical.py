@@ -5,15 +5,17 @@ import hashlib
 
 import pytest
 
-from dkimcore.protocol.canonical import BodyCanonicalizer, Canonicalization, canonicalize_field
+from dkimcore.protocol import canonical
+from dkimcore.protocol.canonical import Canonicalization, canonicalize_field
 
+pytestmark = pytest.mark.usefixtures("implementation")
 rfc = pytest.mark.rfc
 SIMPLE, RELAXED = Canonicalization.SIMPLE, Canonicalization.RELAXED
 
 
 def canonical_body(canonicalization, *chunks):
     given = []
-    canonicalizer = BodyCanonicalizer(canonicalization, given.append)
+    canonicalizer = canonical.BodyCanonicalizer(canonicalization, given.append)
     for chunk in chunks:
         canonicalizer.feed(chunk)
     canonicalizer.finish()
@@ -171,9 +173,19 @@ def test_no_division_into_two_chunks_shows(body):
 def test_many_empty_lines_cost_no_memory(lines):
     """Statement 70: they come out in pieces, and only when something follows."""
     given = []
-    canonicalizer = BodyCanonicalizer(SIMPLE, given.append)
+    canonicalizer = canonical.BodyCanonicalizer(SIMPLE, given.append)
     canonicalizer.feed(b"a" + b"\r\n" * lines)
     assert given == [b"a\r\n"]
     canonicalizer.feed(b"b")
     assert b"".join(given) == b"a" + b"\r\n" * lines + b"b"
     assert max(map(len, given)) <= 65_536
+
+
+def test_what_is_fed_after_the_end_is_ignored():
+    given = []
+    canonicalizer = canonical.BodyCanonicalizer(SIMPLE, given.append)
+    canonicalizer.feed(b"a")
+    canonicalizer.finish()
+    canonicalizer.feed(b"b")
+    canonicalizer.finish()
+    assert b"".join(given) == b"a\r\n"

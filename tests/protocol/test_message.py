@@ -5,6 +5,7 @@ import pytest
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.message import Header, HeaderField, MessageReader, to_crlf
 
+pytestmark = pytest.mark.usefixtures("implementation")
 rfc = pytest.mark.rfc
 
 

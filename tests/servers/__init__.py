@@ -10,6 +10,7 @@ __all__ = ["INSTALL", "available", "find_program", "requires_server", "servers_r
 
 INSTALL = {
     "dig": "bind9-dnsutils",
+    "gcc": "gcc",
     "groff": "groff-base",
     "nsd": "nsd",
     "opendkim": "opendkim",

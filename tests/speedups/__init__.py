@@ -1,0 +1,1 @@
+"""The accelerator against its reference, which is the Python code."""
