@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Compares dkimcore with dkimpy, Mail::DKIM and the cryptography itself, all "
         "in the same run. Progress is on standard error, the tables on standard output.",
-        epilog="docs/explanation/performance.md says how to read the tables.",
+        epilog="docs/explanation/performance.md says how to read the tables. The milter has "
+        "commands of its own: python -m benchmarks.throughput and benchmarks.postfix_latency.",
     )
     parser.add_argument(
         "what",

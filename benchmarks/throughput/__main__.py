@@ -37,7 +37,7 @@ __all__ = ["main"]
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "explanation"
 _MODES = {
     "quick": (scenario.quick, Pace(turns=3, seconds=0.15)),
-    "normal": (scenario.normal, Pace(turns=3, seconds=0.7)),
+    "normal": (scenario.normal, Pace(turns=3, seconds=0.8)),
     "full": (scenario.full, Pace(turns=5, seconds=1.0)),
 }
 

@@ -6,7 +6,7 @@ The picture brings its own background, and follows the reader's wish for dark pa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -14,23 +14,27 @@ __all__ = ["Line", "Panel", "Point", "draw"]
 
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 400, 270, 34, 46, 62, 14
 COLUMNS = 2
-_HEAD, _LEGEND = 40, 26
-_STYLE = """\
-text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+_HEAD, _LEGEND = 40, 20
+_ENTRIES = 3  # in a row of the legend
+# No CSS variables: programs that only draw SVG do not know them.
+_LIGHT = {"page": "#ffffff", "ink": "#222222", "grid": "#dddddd"} | {
+    "a": "#0b66c3",
+    "b": "#c2410c",
+    "c": "#6b7280",
+}
+_DARK = {"page": "#181a1b", "ink": "#dddddd", "grid": "#3a3d40"} | {
+    "a": "#60a5fa",
+    "b": "#fb923c",
+    "c": "#9ca3af",
+}
+_SHAPES = """\
+text { font-family: system-ui, sans-serif; font-size: 12px; }
 .title { font-size: 16px; font-weight: 600; }
 .panel { font-weight: 600; }
-.page { fill: var(--page); }
-.grid { stroke: var(--grid); stroke-width: 1; }
+.grid { stroke-width: 1; }
 .line { fill: none; stroke-width: 2; }
 .bar { stroke-width: 1; }
 .dashed { stroke-dasharray: 6 4; }
-.a { stroke: var(--a); } .a.dot { fill: var(--a); }
-.b { stroke: var(--b); } .b.dot { fill: var(--b); }
-.c { stroke: var(--c); } .c.dot { fill: var(--c); }
-svg { --page: #fff; --ink: #222; --grid: #ddd; --a: #0b66c3; --b: #c2410c; --c: #6b7280; }
-@media (prefers-color-scheme: dark) {
-  svg { --page: #181a1b; --ink: #ddd; --grid: #3a3d40; --a: #60a5fa; --b: #fb923c; --c: #9ca3af; }
-}
 """
 
 
@@ -93,19 +97,35 @@ def draw(title: str, panels: Sequence[Panel]) -> str:
     """
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    width, height = columns * WIDTH, _HEAD + rows * HEIGHT + _LEGEND
+    names = {line.name: line for panel in panels for line in panel.lines}
+    bottom = _HEAD + rows * HEIGHT
+    width = columns * WIDTH
+    height = bottom + _LEGEND * math.ceil(len(names) / _ENTRIES) + 8
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-label="{_quoted(title)}">',
-        f"<style>\n{_STYLE}</style>",
+        f"<style>\n{_style()}</style>",
         f'<rect class="page" width="{width}" height="{height}"/>',
         _text(LEFT, 26, title, kind="title"),
     ]
     for number, panel in enumerate(panels):
         x, y = number % columns * WIDTH, _HEAD + number // columns * HEIGHT
         parts += [f'<g transform="translate({x} {y})">', *_panel(panel), "</g>"]
-    parts += _legend(panels, height - 10)
+    parts += _legend(names, bottom + 14, width)
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _style() -> str:
+    dark = _colours(_DARK).replace("\n", "\n  ").rstrip(" ")
+    return f"{_SHAPES}{_colours(_LIGHT)}@media (prefers-color-scheme: dark) {{\n  {dark}}}\n"
+
+
+def _colours(palette: dict[str, str]) -> str:
+    lines = "".join(
+        f".{one} {{ stroke: {palette[one]}; }} .dot.{one} {{ fill: {palette[one]}; }}\n"
+        for one in ("a", "b", "c", "grid")
+    )
+    return f".page {{ fill: {palette['page']}; }} text {{ fill: {palette['ink']}; }}\n{lines}"
 
 
 def _panel(panel: Panel) -> list[str]:
@@ -125,8 +145,8 @@ def _panel(panel: Panel) -> list[str]:
         y = down(tick * step)
         parts.append(_stroke(LEFT, y, WIDTH - RIGHT, y, "grid"))
         parts.append(_text(LEFT - 6, y + 4, f"{tick * step:g}", anchor="end"))
-    for x in xs:
-        parts.append(_text(across(x), HEIGHT - BOTTOM + 17, str(x), anchor="middle"))
+    for number in xs:
+        parts.append(_text(across(number), HEIGHT - BOTTOM + 17, str(number), anchor="middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 10, "connections", anchor="middle"))
     parts.append(
@@ -144,21 +164,20 @@ def _panel(panel: Panel) -> list[str]:
     return parts
 
 
-def _legend(panels: Sequence[Panel], y: int) -> list[str]:
-    names = {line.name: line for panel in panels for line in panel.lines}
-    parts: list[str] = []
-    x = LEFT
-    for name, line in names.items():
+def _legend(names: Mapping[str, Line], top: int, width: int) -> list[str]:
+    parts = []
+    for number, (name, line) in enumerate(names.items()):
+        x = LEFT + number % _ENTRIES * (width - LEFT) / _ENTRIES
+        y = top + number // _ENTRIES * _LEGEND
         dashed = " dashed" if line.dashed else ""
         parts.append(_stroke(x, y - 4, x + 26, y - 4, f"line {line.colour}{dashed}"))
         parts.append(_text(x + 32, y, name))
-        x += 48 + 7 * len(name)
     return parts
 
 
 def _scale(most: float) -> tuple[float, int]:
     """A round step between the lines of a grid, and how many there are."""
-    power: float = 10 ** math.floor(math.log10(most / 4))
+    power = 10.0 ** math.floor(math.log10(most / 4))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor * 5 >= most)
     return step, math.ceil(most / step)
 
