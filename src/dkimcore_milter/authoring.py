@@ -16,7 +16,7 @@ from dkimcore_milter.origin import macro_name
 from dkimcore_milter.printable import printable
 
 if TYPE_CHECKING:
-    from dkimcore.protocol.message import Header
+    from dkimcore.protocol.message import Header, HeaderField
     from dkimcore.settings.model import Signing
     from dkimcore_milter.peer import Macros
     from dkimcore_milter.sources import Sources
@@ -80,11 +80,12 @@ class AuthorRules:
         except MessageError:
             if self._default is None:
                 shown = printable(value, limit=_SHOWN)
-                raise BadAuthor(f"can't parse {what} header value '{shown}'") from None
+                name = what if isinstance(what, str) else f"{printable(what.name)}:"
+                raise BadAuthor(f"can't parse {name} header value '{shown}'") from None
             return self._default
 
-    def _source(self, header: Header, macros: Macros) -> tuple[str, bytes]:
-        """Return what decides, as OpenDKIM calls it, and its value."""
+    def _source(self, header: Header, macros: Macros) -> tuple[HeaderField | str, bytes]:
+        """Return what decides, a field or as OpenDKIM calls it, and its value."""
         value = macros(self.macro) if self.macro is not None else None
         if value:
             return f"macro {self.macro}", value.encode("utf-8", "surrogateescape")
@@ -92,7 +93,7 @@ class AuthorRules:
             positions = header.positions(name)
             if positions:
                 field = header[positions[0]]
-                return f"{printable(field.name)}:", field.value
+                return field, field.value
         return "From:", b""
 
 

@@ -55,6 +55,8 @@ def forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField
     if settings.keep_results:
         return ()
     fields = header.positions(b"authentication-results")
+    if not fields:
+        return ()
     numbers = {position: number for number, position in enumerate(fields, 1)}
     engine = transaction.engine
     forged = authres.forged_positions(

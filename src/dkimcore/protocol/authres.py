@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import SettingsError
@@ -204,9 +205,12 @@ def forged_positions(
         Positions in the header, bottom up: fields are to be deleted in this order, or
         deleting one moves the others (CVE-2022-48521 was that).
     """
+    positions = header.positions(b"authentication-results")
+    if not positions:
+        return ()
     ours = _spellings(authserv_id)
     found = []
-    for position in reversed(header.positions(b"authentication-results")):
+    for position in reversed(positions):
         value = header[position].value
         claimed = _readings(value)
         is_ours = not claimed.isdisjoint(ours) or (also is not None and any(map(also, claimed)))
@@ -215,6 +219,8 @@ def forged_positions(
     return tuple(found)
 
 
+# A host has one name; where a virtual host has its own, a few.
+@lru_cache(maxsize=64)
 def _spellings(authserv_id: str) -> frozenset[str]:
     """Our authserv-id as written, in A-labels and in U-labels."""
     normal = _normal(authserv_id)

@@ -156,6 +156,10 @@ _PRECEDENCE = (
 )
 
 
+def _precedence(result: SignatureResult) -> int:
+    return _PRECEDENCE.index(result.status)
+
+
 class VerifyResults(tuple["SignatureResult", ...]):
     """The results of a message's signatures, top down; empty means ``dkim=none``.
 
@@ -163,18 +167,17 @@ class VerifyResults(tuple["SignatureResult", ...]):
     """
 
     usage: Usage
+    best: SignatureResult | None
+    """The result that speaks for the message; None when it has no signature."""
 
     def __new__(
         cls, results: Iterable[SignatureResult] = (), *, usage: Usage | None = None
     ) -> VerifyResults:
         self = super().__new__(cls, results)
         self.usage = Usage() if usage is None else usage
+        # Not each time it is asked for: a milter asks four times, for 1 us each.
+        self.best = min(self, key=_precedence, default=None)
         return self
-
-    @property
-    def best(self) -> SignatureResult | None:
-        """The result that speaks for the message; None when it has no signature."""
-        return min(self, key=lambda result: _PRECEDENCE.index(result.status), default=None)
 
     @property
     def status(self) -> Status:
