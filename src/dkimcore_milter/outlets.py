@@ -127,6 +127,7 @@ class StandardOutput:
         self._own = False
         self._socket: socket.socket | None = None
         self._not_before = 0.0
+        self._is_cut = False  # whether half a line of ours stands at the end
         try:
             kind = os.fstat(descriptor).st_mode
         except OSError:
@@ -139,11 +140,7 @@ class StandardOutput:
     def send(self, line: bytes) -> bool:
         """Hand over a line."""
         try:
-            if not self._is_ready():
-                return False
-            if self._socket is not None:
-                return self._socket.send(line, socket.MSG_DONTWAIT) == len(line)
-            return os.write(self._descriptor, line) == len(line)
+            return self._is_ready() and self._write(line)
         except OSError:  # EPIPE: nobody reads; ENOSPC; EAGAIN: another process was faster
             return False
 
@@ -172,6 +169,16 @@ class StandardOutput:
         except OSError:
             return  # no /proc, or another user's pipe: _is_ready() keeps us from waiting
         self._own = True
+
+    def _write(self, line: bytes) -> bool:
+        # A disk that is nearly full takes the first octets of a line.
+        whole = b"\n" + line if self._is_cut else line
+        if self._socket is not None:
+            written = self._socket.send(whole, socket.MSG_DONTWAIT)
+        else:
+            written = os.write(self._descriptor, whole)
+        self._is_cut = len(whole) - len(line) < written < len(whole)
+        return written == len(whole)
 
     def _is_ready(self) -> bool:
         poll = select.poll()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 
 __all__ = ["PidFile"]
@@ -28,10 +29,16 @@ class PidFile:
         Returns:
             Why it could not be written, which is no reason not to serve mail; else None.
         """
-        if os.path.isdir(self.path):
-            return os.strerror(errno.EISDIR)
+        content = f"{pid}\n".encode()
         try:
-            _replace(self.path, f"{pid}\n".encode())
+            kind = _kind(self.path)
+            if kind is not None and stat.S_ISDIR(kind):
+                return os.strerror(errno.EISDIR)
+            if kind is not None and not stat.S_ISREG(kind):
+                # PidFile /dev/null: root would put a file in the place of the device.
+                _write_into(self.path, content)
+                return None
+            _replace(self.path, content)
         except OSError as exc:
             return exc.strerror or str(exc)
         self._pid = pid
@@ -56,6 +63,19 @@ class PidFile:
         except OSError as exc:
             return exc.strerror or str(exc)
         return None
+
+
+def _kind(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _write_into(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "wb", buffering=0) as file:
+        file.write(content)
 
 
 def _replace(path: str, content: bytes) -> None:

@@ -68,9 +68,7 @@ class MailSite:
 
     def start(self) -> None:
         """Starts the filter, on the socket of the one before."""
-        started = DkimcoreMilter(
-            self._conf, files=FILES, socket_name=self._socket_name, workers=2
-        )
+        started = DkimcoreMilter(self._conf, files=FILES, socket_name=self._socket_name, workers=2)
         self.filter = self._stack.enter_context(started)
 
     def kill_worker(self) -> None:
@@ -117,8 +115,7 @@ class MailSite:
         message = (
             f"From: a@{DOMAIN}\r\nTo: box@recipient.example\r\nSubject: {number}\r\n"
             f"Message-ID: <{number}@{DOMAIN}>\r\nDate: Sun, 22 Nov 2026 21:00:00 +0000\r\n\r\n"
-            + "A line of the body.\r\n" * 50
-        ).encode()
+        ).encode() + b"A line of the body.\r\n" * 50
         while True:
             code = self._try(message).code
             with self._progress:

@@ -91,10 +91,11 @@ def converse_raw(
     answers = bytearray()
     end = time.monotonic() + PATIENCE
     with open_socket(address) as connection, selectors.DefaultSelector() as selector:
-        connection.setblocking(False)
+        connection.settimeout(0)
         selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
         while True:
-            assert (left := end - time.monotonic()) > 0, "the filter keeps the connection"
+            left = end - time.monotonic()
+            assert left > 0, "the filter keeps the connection"
             events = dict.fromkeys(event for _, event in selector.select(left))
             try:
                 if any(event & selectors.EVENT_READ for event in events):

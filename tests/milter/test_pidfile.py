@@ -72,3 +72,15 @@ def test_a_directory_that_is_not_ours_is_a_reason(tmp_path):
         os._exit(0 if file.remove() in ("Permission denied",) else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert path.exists()
+
+
+def test_what_is_no_file_is_written_into_and_stays(tmp_path):
+    """PidFile /dev/null, said by root, must not put a file in the place of the device."""
+    os.mkfifo(tmp_path / "pid")
+    with open(os.open(tmp_path / "pid", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        file = PidFile(str(tmp_path / "pid"))
+        assert file.write(17) is None
+        assert reader.read() == b"17\n"
+    assert file.remove() is None
+    assert os.listdir(tmp_path) == ["pid"]
+    assert file.write(17) == "No such device or address"  # nobody reads
