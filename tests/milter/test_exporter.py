@@ -1,0 +1,250 @@
+"""The process that serves metrics and health: what it says, whom it serves, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from dkimcore.testing import EphemeralKey
+from dkimcore_milter.meter import Board
+from dkimcore_milter.metrics import Gauge
+from dkimcore_milter.scrape import REQUEST_OCTETS, ScrapeServer
+from tests.milter.processes import children, wait_until_gone
+from tests.milter.scraping import fetch, healthz, scrape, wait_until
+from tests.servers.dkimcoremilter import DidNotStart, DkimcoreMilter
+from tests.servers.milterclient import Delivery, deliver
+from tests.servers.nsd import free_port
+
+FILES = {"key": EphemeralKey.ed25519().private_pem()}
+CONF = (
+    "KeyFile {folder}/key\nDomain example.com\nSelector s1\n"
+    "DkimcoreMetrics local:{folder}/metrics\n"
+)
+INSIDE = Delivery(host="localhost", address="127.0.0.1")
+MESSAGE = b"From: a@example.com\r\nSubject: hi\r\n\r\nhello\r\n"
+
+
+def metrics_of(milter):
+    return f"local:{milter.folder}/metrics"
+
+
+def sign(milter):
+    """Delivers a message, which is signed."""
+    assert len(deliver(milter.address, MESSAGE, INSIDE).changes) == 1
+
+
+def worker(milter):
+    """Returns the process id of the only worker, which the exporter is not."""
+    found = wait_until(lambda: [pid for pid in children(milter.pid) if listens(pid, milter)])
+    assert len(found) == 1
+    return found[0]
+
+
+def listens(pid, milter):
+    """Whether a process holds the filter's own listening socket."""
+    with open("/proc/net/unix") as lines:
+        rows = [line.split() for line in lines]
+    inodes = {row[6] for row in rows if row[-1] == f"{milter.folder}/socket" and row[5] == "01"}
+    return bool({f"socket:[{inode}]" for inode in inodes} & set(links(pid)))
+
+
+def links(pid):
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+
+
+def test_nothing_is_served_unless_asked_for():
+    conf = CONF.replace("DkimcoreMetrics", "# ")
+    with DkimcoreMilter(conf, files=FILES) as milter:
+        assert len(children(milter.pid, 1)) == 1
+
+
+def test_metrics_over_tcp():
+    address = f"inet:{free_port()}@127.0.0.1"
+    conf = CONF.replace("local:{folder}/metrics", address)
+    with DkimcoreMilter(conf, files=FILES, workers=2) as milter:
+        wait_until(lambda: healthz(address)[1]["accepting"] == 2)
+        found = scrape(address)
+        assert found["worker_starts_total"] == 2
+        assert found["start_time_seconds"] == found["last_reload_timestamp_seconds"] > 1.7e9
+        assert milter.stop() == 0
+        with pytest.raises(OSError, match="refused"):
+            fetch(address, "/metrics")
+
+
+def test_other_requests_get_an_error():
+    with DkimcoreMilter(CONF, files=FILES) as milter:
+        assert fetch(metrics_of(milter), "/")[0] == 404
+        assert fetch(metrics_of(milter), "/metrics/../healthz")[0] == 404
+        assert fetch(metrics_of(milter), "/metrics?name=x")[0] == 200
+        assert fetch(metrics_of(milter), "/metrics", method="POST")[0] == 501
+        assert milter.output() == ""
+
+
+def test_health_tells_of_a_failed_reload_and_does_not_fail():
+    with DkimcoreMilter(CONF, files=FILES) as milter:
+        address = metrics_of(milter)
+        good = {"status": "ok", "accepting": 1, "last_reload": "success"}
+        wait_until(lambda: healthz(address) == (200, good))
+        conf = milter.folder / "filter.conf"
+        text = conf.read_text()
+        conf.write_text(f"{text}\nNonsense yes\n")
+        os.kill(milter.pid, signal.SIGHUP)
+        milter.wait_for("the old configuration stays")
+        bad = {"status": "ok", "accepting": 1, "last_reload": "failure"}
+        wait_until(lambda: healthz(address) == (200, bad))
+        before = scrape(address)
+        assert before["reloads_total", "failure"] == 1
+        assert before["last_reload_success"] == 0
+        conf.write_text(text)
+        os.kill(milter.pid, signal.SIGHUP)
+        milter.wait_for("configuration reloaded")
+        wait_until(lambda: healthz(address) == (200, good))
+        after = scrape(address)
+        assert after["reloads_total", "success"] == 1
+        assert after["last_reload_timestamp_seconds"] > before["last_reload_timestamp_seconds"]
+
+
+def test_counts_survive_a_reload_and_a_killed_worker():
+    with DkimcoreMilter(f"{CONF}AutoRestart yes\n", files=FILES) as milter:
+        address = metrics_of(milter)
+        sign(milter)
+        sign(milter)
+        wait_until(lambda: scrape(address)["connections_accepted_total"] >= 2)
+        before = scrape(address)
+        os.kill(worker(milter), signal.SIGKILL)
+        milter.wait_for("terminated with signal 9, restarting")
+        sign(milter)
+        os.kill(milter.pid, signal.SIGHUP)
+        milter.wait_for("configuration reloaded")
+        sign(milter)
+        after = scrape(address)
+        accepted = "connections_accepted_total"
+        assert after[accepted] >= before[accepted] + 2
+        assert after["worker_deaths_total", "signal"] == 1
+        assert after["worker_restarts_total"] == 1
+        assert after["worker_starts_total"] == 3
+        assert after["accepting"] == 1
+
+
+def test_without_it_mail_goes_on_and_it_comes_back():
+    with DkimcoreMilter(CONF, files=FILES) as milter:
+        address = metrics_of(milter)
+        wait_until(lambda: scrape(address))
+        for _ in range(2):
+            (victim,) = [pid for pid in children(milter.pid, 2) if not listens(pid, milter)]
+            os.kill(victim, signal.SIGKILL)
+            sign(milter)
+            wait_until(lambda: scrape(address))
+        assert scrape(address)["exporter_deaths_total"] == 2
+        assert milter.wait_for("exporter")["event"] == "exporter-died"
+        assert len(children(milter.pid, 2)) == 2
+        assert milter.stop() == 0
+
+
+def test_it_ends_with_a_killed_supervisor():
+    with DkimcoreMilter(CONF, files=FILES) as milter:
+        wait_until(lambda: scrape(metrics_of(milter)))
+        pids = children(milter.pid, 2)
+        os.kill(milter.pid, signal.SIGKILL)
+        for pid in pids:
+            wait_until_gone(pid)
+
+
+def test_an_end_removes_the_socket():
+    with DkimcoreMilter(CONF, files=FILES) as milter:
+        wait_until(lambda: scrape(metrics_of(milter)))
+        pids = children(milter.pid, 2)
+        assert milter.stop() == 0
+        for pid in pids:
+            wait_until_gone(pid)
+        assert "metrics" not in os.listdir(milter.folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "text"),
+    [
+        ("inet:9115@192.0.2.1", 69, "DkimcoreMetrics: can't open the socket inet:9115@192.0.2.1"),
+        ("local:/nowhere/metrics", 69, "make the directory /nowhere"),
+        ("9115", 78, 'DkimcoreMetrics "9115": a port needs its kind'),
+    ],
+)
+def test_a_socket_that_cannot_be_had_is_said_at_the_start(value, status, text):
+    conf = CONF.replace("local:{folder}/metrics", value)
+    with pytest.raises(DidNotStart) as caught, DkimcoreMilter(conf, files=FILES):
+        pass
+    assert caught.value.status == status
+    assert text in caught.value.output
+
+
+@pytest.fixture
+def serving():
+    """A server with little patience, and its address."""
+    board = Board(2)
+    board.meter(1).set(Gauge.ACCEPTING, 1)
+    supervised = [True]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = ScrapeServer(
+            listener, board=board, is_supervised=lambda: supervised[0], seconds=0.5
+        )
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"inet:{port}@127.0.0.1", supervised
+        server.shutdown()
+        thread.join()
+
+
+def client(address):
+    port = int(address.split(":")[1].split("@")[0])
+    return socket.create_connection(("127.0.0.1", port), 30)
+
+
+def test_health_fails_without_a_supervisor(serving):
+    address, supervised = serving
+    assert healthz(address)[0] == 200
+    supervised[0] = False
+    assert healthz(address)[0] == 503
+
+
+def test_a_slow_request_is_cut_off_even_if_octets_keep_coming(serving):
+    with client(serving[0]) as slow:
+        slow.settimeout(0.05)
+        for _ in range(200):
+            try:
+                slow.send(b"G")
+                if slow.recv(1000) == b"":
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                return  # reset: it was closed before
+    pytest.fail("it was served for 10 seconds")
+
+
+def test_a_request_without_end_is_not_read_to_its_end(serving):
+    with client(serving[0]) as endless:
+        sent = 0
+        endless.settimeout(30)
+        with contextlib.suppress(ConnectionError):  # it was closed meanwhile
+            while sent < 100 * 2**20:
+                sent += endless.send(b"x" * REQUEST_OCTETS)
+        assert sent < 50 * 2**20  # what the buffers of two sockets hold
+
+
+def test_idle_clients_do_not_keep_others_away(serving):
+    address, _ = serving
+    idle = [client(address) for _ in range(50)]
+    try:
+        wait_until(lambda: healthz(address)[0] == 200)
+    finally:
+        for each in idle:
+            each.close()
