@@ -48,7 +48,7 @@ EXIT_STATUS = (
      "test mode is malformed."),
     ("69", "The socket is in use or cannot be opened; a worker died, or too many did; a file of "
      "test mode is not there."),
-    ("70", "A bug; libmilter failed; the data set of -Q cannot be opened; a step of test mode "
+    ("70", "A bug; the data set of -Q cannot be opened; a step of test mode "
      "ended a message early."),
     ("71", "A system call failed: fork, chroot."),
     ("74", "Standard output cannot be written."),

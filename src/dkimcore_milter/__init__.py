@@ -1,5 +1,5 @@
 """The milter: DKIM for Postfix, from a site's OpenDKIM configuration as it is.
 
-`session` decides, `engine` holds what decisions need, `adapter` talks to libmilter, and
-`command` is ``dkimcore-milter``.
+`session` decides, `engine` holds what decisions need, `conversation` speaks the milter
+protocol, and `command` is ``dkimcore-milter``.
 """

@@ -9,7 +9,7 @@ become exit statuses (sysexits.h, as OpenDKIM uses them):
 64      the command line is wrong
 65      an unknown user, group or option; input of test mode is malformed
 69      the socket cannot be opened; a file of test mode is not there; gave up
-70      a bug; libmilter failed; test mode: a step did not continue
+70      a bug; test mode: a step did not continue
 71      a system call failed: fork, chroot
 74      standard output cannot be written
 77      permission denied
@@ -129,15 +129,8 @@ def _serve(
             "to the configuration, or the flag -p inet:8891@localhost",
         )
         return os.EX_CONFIG
-    try:
-        from dkimcore_milter.supervisor import run
-    except ImportError as error:
-        from dkimcore_milter.versions import missing_pymilter
+    from dkimcore_milter.supervisor import run
 
-        if (error.name or "").startswith("dkimcore"):
-            raise  # a fault of ours
-        _say(program, missing_pymilter(error))
-        return os.EX_CONFIG
     make = partial(make_log, name=program)
     try:
         return run(

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from dkimcore.errors import SettingsError
 from dkimcore.settings.model import LogFormat, Settings
-from dkimcore_milter import adapter, privileges, sockets
+from dkimcore_milter import privileges, sockets
 from dkimcore_milter.background import Background
 from dkimcore_milter.engine import Engine
 from dkimcore_milter.failure import StartFailure
 from dkimcore_milter.imports import import_all
 from dkimcore_milter.logline import Level, LogLine, LogSink
 from dkimcore_milter.meter import Board
+from dkimcore_milter.metricssocket import MetricsSocket
 from dkimcore_milter.pidfile import PidFile
 from dkimcore_milter.readiness import Readiness
 from dkimcore_milter.worker import Generation
 
 if TYPE_CHECKING:
+    import socket
+
     from dkimcore_milter.privileges import Account
     from dkimcore_milter.sockets import FileIdentity, Listen
 
@@ -61,6 +64,7 @@ class Launch:
 
     Attributes:
         readiness: The service manager.
+        metrics: The socket of DkimcoreMetrics, once it listens.
     """
 
     def __init__(self, settings: Settings, *, make_log: LogMaker, program: str) -> None:
@@ -71,9 +75,11 @@ class Launch:
         self._background = Background()
         self._pid_file: PidFile | None = None
         self._listen: Listen | None = None
+        self._metrics: MetricsSocket | None = None
         self._identity: FileIdentity | None = None
         self._log: LogSink | None = None
         self.readiness = Readiness()
+        self.metrics: socket.socket | None = None
 
     def begin(self) -> tuple[Generation | None, int]:
         """Do everything up to an open socket.
@@ -88,10 +94,10 @@ class Launch:
             StartFailure: As `run`.
         """
         listen = self._parse_socket()
+        self._metrics = MetricsSocket.read(self._settings)
         self._log = log = self._make_log(self._settings)
         engine = load_engine(self._settings, log=log)
         self._base_directory()
-        adapter.name_libmilter(self._program)
         account = None
         if self._process.user is not None:
             account = privileges.find_account(self._process.user)
@@ -133,6 +139,8 @@ class Launch:
         """Remove the socket's file and the pid file."""
         if self._listen is not None:
             sockets.remove(self._listen, self._identity)
+        if self._metrics is not None:
+            self._metrics.remove()
         problem = self._pid_file.remove() if self._pid_file is not None else None
         if problem is not None:
             self._complain(f"can't remove {self._process.pid_file}: {problem}", "pid-file")
@@ -165,12 +173,11 @@ class Launch:
         self._listen = resolved = listen.resolve()
         sockets.clear(resolved)
         with sockets.socket_umask(self._process.umask):
-            sockets.try_bind(resolved)
-            listener = adapter.open_listener(
-                resolved, name=self._program, debug=self._settings.logging.milter_debug
-            )
+            listener = sockets.open_listener(resolved)
         self._identity = sockets.identify(resolved)
-        return listener
+        if self._metrics is not None:
+            self.metrics = self._metrics.open()
+        return listener.detach()
 
     def _write_pid_file(self) -> None:
         path = self._process.pid_file

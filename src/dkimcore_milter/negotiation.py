@@ -1,8 +1,9 @@
 """What filter and MTA agree on when a connection begins (the milter protocol's SMFIC_OPTNEG).
 
-Which actions a configuration needs is OpenDKIM's (reference 6.1).  Every step that is sent is
-answered at once, never with "no reply": over TCP an answer carries the acknowledgement that
-the MTA's kernel would wait 40 ms for otherwise.
+Which actions a configuration needs is OpenDKIM's (reference 6.1).  On a unix socket the MTA is
+told to wait for no answer before the end of the header, so that it sends all of it at once.
+Over TCP every step that is sent is answered: an answer carries the acknowledgement that the
+MTA's kernel would wait 40 ms for otherwise.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ class Steps(IntFlag):
     """What an MTA sends or not, and how: SMFIP_* of libmilter/mfdef.h."""
 
     NOHELO = 0x02
+    NR_HDR = 0x80
     NOUNKNOWN = 0x100
     NODATA = 0x200
     SKIP = 0x400
+    NR_MAIL = 0x4000
+    NR_RCPT = 0x8000
     HDR_LEADSPC = 0x100000
 
 
@@ -128,5 +132,5 @@ def agree(
     if not inet:
         # On TCP, DATA and its answer keep Postfix's next segment from waiting for an
         # acknowledgement (40 ms on Linux).
-        wanted |= Steps.NODATA
+        wanted |= Steps.NODATA | Steps.NR_MAIL | Steps.NR_RCPT | Steps.NR_HDR
     return Agreement(actions=needed, steps=wanted & steps)

@@ -74,7 +74,7 @@ def run(
     Returns:
         0: ended by a signal, or left to run in the background.
         69: a worker died, or more often than AutoRestart allows.
-        70: libmilter failed.
+        70: a bug.
         71: fork() failed.
 
     Raises:

@@ -10,19 +10,7 @@ from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.speedups import in_use
 from dkimcore.version import __version__
 
-__all__ = ["missing_pymilter", "versions"]
-
-
-def missing_pymilter(error: ImportError) -> str:
-    """Say what to do where the milter cannot run.
-
-    Args:
-        error: What importing `adapter` raised.
-    """
-    return (
-        f"pymilter is not installed, or cannot be loaded ({error}); run: apt-get install gcc "
-        "python3-dev libmilter-dev && pip install 'dkimcore[milter]'"
-    )
+__all__ = ["versions"]
 
 
 def versions(program: str, configuration: str | None) -> str:
@@ -36,7 +24,6 @@ def versions(program: str, configuration: str | None) -> str:
         f"{program}: dkimcore-milter v{__version__}",
         f"\tPython {platform.python_version()}",
         f"\tcryptography {_installed('cryptography')}, dnspython {_installed('dnspython')}",
-        f"\t{_milter()}",
         "\tSupported signing algorithms:",
         *(f"\t\t{algorithm}" for algorithm in Algorithm if not algorithm.is_historic),
         "\tSupported canonicalization algorithms:",
@@ -52,11 +39,3 @@ def _installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _milter() -> str:
-    try:
-        from dkimcore_milter.adapter import libmilter_version
-    except ImportError as exc:
-        return missing_pymilter(exc)
-    return f"pymilter {_installed('pymilter')}, libmilter {libmilter_version()}"

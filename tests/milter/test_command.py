@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import runpy
 import signal
 import subprocess
@@ -112,7 +111,6 @@ class TestText:
         assert ran.returncode == 0
         first, *rest = ran.stdout.splitlines()
         assert first == f"dkimcore-milter: dkimcore-milter v{__version__}"
-        assert re.search(r"\tpymilter [\d.]+, libmilter \d+\.\d+\.\d+$", ran.stdout, re.MULTILINE)
         assert {"\t\trsa-sha256", "\t\ted25519-sha256", "\t\trelaxed", "\t\tsimple"} <= set(rest)
         assert "\t\trsa-sha1" not in rest
 
@@ -281,29 +279,6 @@ class TestServing:
             "dkimcore-milter: milter socket must be specified: add a line such as 'Socket "
             "inet:8891@localhost' to the configuration, or the flag -p inet:8891@localhost\n"
         )
-
-    @pytest.mark.parametrize(
-        "module", ["raise ModuleNotFoundError(\"No module named 'milter'\")", "import nothing"]
-    )
-    def test_pymilter_is_wanted(self, conf, tmp_path, module):
-        (tmp_path / "milter.py").write_text(module)
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        path = conf("Mode v", "Socket inet:8891@localhost")
-        ran = run("-x", path, env=environment)
-        assert ran.returncode == 78
-        assert "apt-get install gcc python3-dev libmilter-dev" in ran.stderr
-        assert "pip install 'dkimcore[milter]'" in ran.stderr
-        assert run("-x", path, "-e", "Mode", env=environment).returncode == 0
-        assert "pymilter is not installed" in run("-V", env=environment).stdout
-
-    def test_it_starts_without_pymilter_to_say_what_is_missing(self, call, conf, monkeypatch):
-        for module in ("supervisor", "launch", "worker", "crew", "adapter"):
-            monkeypatch.delitem(sys.modules, f"dkimcore_milter.{module}", raising=False)
-        monkeypatch.setitem(sys.modules, "milter", None)
-        ran = call("-x", conf("Mode v", "Socket inet:8891@localhost"))
-        assert ran.returncode == 78
-        assert ran.stderr.startswith("dkimcore-milter: pymilter is not installed, or cannot be")
-        assert "pymilter is not installed" in call("-V").stdout
 
     def test_a_socket_that_cannot_be_understood(self, call, conf):
         ran = call("-x", conf("Mode v"), "-p", "carrier:pigeon")

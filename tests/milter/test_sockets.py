@@ -75,9 +75,9 @@ def test_what_is_printed_means_the_same(text):
 def test_a_name_is_resolved_to_an_address_of_its_family():
     listen = Listen(family="inet", port=8891, host="localhost").resolve()
     assert listen.host == "127.0.0.1"
-    assert listen.to_libmilter() == "inet:8891@[127.0.0.1]"
-    assert Listen(family="inet6", port=8891).resolve().to_libmilter() == "inet6:8891"
-    assert Listen(family="unix", path="/x").resolve().to_libmilter() == "local:/x"
+    assert listen.port == 8891
+    for other in (Listen(family="inet6", port=8891), Listen(family="unix", path="/x")):
+        assert other.resolve() == other
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "x" * 300])
@@ -147,13 +147,27 @@ def test_a_missing_directory_is_named(tmp_path):
     listen = Listen(family="unix", path=str(tmp_path / "none" / "sock"))
     sockets.clear(listen)
     with pytest.raises(StartFailure, match=f"make the directory {tmp_path}/none") as failure:
-        sockets.try_bind(listen)
+        sockets.open_listener(listen)
     assert failure.value.status == 69
 
 
-def test_a_free_address_is_free_again_after_the_trial(listen):
-    sockets.try_bind(listen)
-    assert not os.path.exists(listen.path)
+def test_a_unix_socket_is_listened_on(listen):
+    with sockets.open_listener(listen) as ours, socket.socket(socket.AF_UNIX) as client:
+        client.connect(listen.path)
+        taken, _ = ours.accept()
+        taken.close()
+
+
+@pytest.mark.parametrize("family", ["inet", pytest.param("inet6", marks=needs_ipv6)])
+def test_accepted_tcp_connections_do_not_wait_to_fill_segments(family):
+    host = "127.0.0.1" if family == "inet" else "::1"
+    with (
+        sockets.open_listener(Listen(family=family, port=0, host=host)) as ours,
+        socket.create_connection(ours.getsockname()[:2]),
+    ):
+        taken, _ = ours.accept()
+        with taken:
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("family", ["inet", pytest.param("inet6", marks=needs_ipv6)])
@@ -162,14 +176,14 @@ def test_a_port_in_use_is_said_to_be(family):
     with socket.create_server((host, 0), family=kind) as other:
         listen = Listen(family=family, port=other.getsockname()[1], host=host)
         with pytest.raises(StartFailure, match="Address already in use") as failure:
-            sockets.try_bind(listen)
+            sockets.open_listener(listen)
     assert failure.value.status == 69
-    sockets.try_bind(listen)
+    sockets.open_listener(listen).close()
 
 
 def test_an_address_of_another_machine_is_named():
     with pytest.raises(StartFailure, match="none of this machine's addresses"):
-        sockets.try_bind(Listen(family="inet", port=8891, host="192.0.2.1"))
+        sockets.open_listener(Listen(family="inet", port=8891, host="192.0.2.1"))
 
 
 def test_the_umask_holds_only_while_the_socket_is_made(listen):

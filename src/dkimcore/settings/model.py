@@ -292,7 +292,6 @@ class Logging:
         why: Say why mail was not signed [LogWhy].
         results: One line about all signatures of a message [LogResults].
         software_header: Add a DKIM-Filter field [SoftwareHeader].
-        milter_debug: libmilter's debug level [MilterDebug].
         resolver_tracing: Log each key query [ResolverTracing].
     """
 
@@ -304,7 +303,6 @@ class Logging:
     why: bool = False
     results: bool = False
     software_header: bool = False
-    milter_debug: int = 0
     resolver_tracing: bool = False
 
 

@@ -23,9 +23,6 @@ LOGGING = (
         "Lines that say why a message was not signed.",
     ),
     honoured(
-        *("MilterDebug", INTEGER, RARE, "0", "logging.milter_debug"), "libmilter's debug level."
-    ),
-    honoured(
         *("ResolverTracing", BOOLEAN, RARE, "no", "logging.resolver_tracing"),
         "Log each key query.",
     ),

@@ -92,6 +92,11 @@ WITHOUT_EFFECT = (
         LDAPUseTLS="Use StartTLS.",
     ),
     without_effect(
+        *("MilterDebug", INTEGER, RARE),
+        "libmilter's debug level.",
+        "libmilter is not used; what an MTA does against the milter protocol is always logged",
+    ),
+    without_effect(
         *("MTACommand", STRING, COMMON), "The program that sends failure reports.", _REPORTS
     ),
     without_effect(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -138,13 +136,14 @@ def test_several_messages_on_a_connection_and_some_without_an_end(milter):
     assert first.changes != second.changes
 
 
-def test_all_kinds_of_steps_are_answered(milter):
+def test_a_unix_socket_is_sent_all_of_a_header_at_once(milter):
     inet = milter.address.startswith("inet")
     with MilterClient(milter.address) as client:
         agreed = client.negotiate()
     steps = Steps.NOHELO | Steps.NOUNKNOWN | Steps.SKIP | Steps.HDR_LEADSPC
     # On TCP each segment of the MTA is to have an answer, or it waits 40 ms for an ACK.
-    assert agreed.steps == (steps if inet else steps | Steps.NODATA)
+    muted = Steps.NODATA | Steps.NR_MAIL | Steps.NR_RCPT | Steps.NR_HDR
+    assert agreed.steps == (steps if inet else steps | muted)
     assert agreed.actions == FilterActions.ADDHDRS | FilterActions.CHGHDRS
     assert agreed.symbols == ()
 
@@ -158,18 +157,12 @@ def test_an_mta_that_does_not_allow_what_is_needed_is_not_served(milter):
     assert line["level"] == "err"
 
 
-def test_a_field_name_that_is_no_text_fails_one_message_only(milter):
+def test_a_field_name_that_is_no_text_is_one_like_others(milter):
+    odd = b"X-\xff: x\r\n" + MESSAGE
     with MilterClient(milter.address) as client:
         client.negotiate()
         client.connect("localhost", "127.0.0.1")
-        client.mail(b"<a@example.com>")
-        client.rcpt(b"<b@example.net>")
-        client.data()
-        reply = client.header(b"X-\xff", b" x")
-        assert reply.outlook in (Outlook.TEMPFAIL, Outlook.REPLYCODE)
-        assert not reply.text.startswith("5")
-        client.abort()
-        assert status(play(client, MESSAGE).message()) == "pass"
+        assert status(play(client, odd).message()) == "pass"
 
 
 def test_accepted_connections_do_not_wait_to_fill_segments(milter):
@@ -198,61 +191,6 @@ def test_descriptors_are_given_back(milter):
             deliver(milter.address, MESSAGE, INSIDE)
         # The last one may be closing still.
         assert len(descriptors(worker)) <= before + 2
-
-
-IN_PROCESS = """
-import gc, signal, sys, threading
-from dkimcore.settings.load import load_settings
-from dkimcore_milter import adapter
-from dkimcore_milter.activity import Activity
-from dkimcore_milter.connection import Connection
-from dkimcore_milter.engine import Engine
-from dkimcore_milter.sockets import parse_socket
-from tests.servers.milterclient import Delivery, MilterClient, deliver
-import milter
-
-path, folder = sys.argv[1:]
-engine = Engine.load(load_settings(folder + "/conf"))
-idle = threading.Semaphore(0)
-activity = Activity(idle.release)
-signal.signal(adapter.WAKE_SIGNAL, lambda *_: None)
-listener = adapter.open_listener(parse_socket(path), name="test")
-service = adapter.Service(engine=engine, log=print, activity=activity, inet=False)
-thread = threading.Thread(target=adapter.serve, args=(service,), daemon=True)
-thread.start()
-for round in range(200):
-    deliver(path, b"From: a@example.com\\r\\n\\r\\nx\\r\\n", Delivery(address="127.0.0.1"))
-    idle.acquire()
-with MilterClient(path) as open_one:
-    open_one.negotiate()
-    keep = adapter.stop_listening(listener, thread=thread.ident)
-    try:
-        deliver(path, b"")
-    except (ConnectionRefusedError, ConnectionResetError):
-        print("not accepted")
-    open_one.connect("x", "127.0.0.1")
-    print(open_one.mail(b"<a@example.com>").outlook.name)
-idle.acquire()
-gc.collect()
-new, deleted = milter.getdiag()
-print(sum(isinstance(thing, Connection) for thing in gc.get_objects()), new - deleted <= 1)
-"""
-
-
-def test_connections_leave_nothing_behind_and_outlive_the_listener(tmp_path):
-    conf = SIGNING.replace("{folder}", str(tmp_path))
-    (tmp_path / "conf").write_text(conf)
-    (tmp_path / "key").write_bytes(KEY.private_pem())
-    (tmp_path / "key").chmod(0o600)
-    done = subprocess.run(
-        [sys.executable, "-c", IN_PROCESS, f"unix:{tmp_path}/sock", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("not accepted\nCONTINUE\n0 True\n", "")
 
 
 def test_macros_are_asked_for_and_may_hold_any_octets():

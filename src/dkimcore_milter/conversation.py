@@ -1,0 +1,424 @@
+"""One conversation with an MTA in the milter protocol: octets in, octets out, no input or output.
+
+Keeps where the conversation stands, what was agreed on, the macros, and the fields of a header
+until it ends; the decisions are a `Connection`'s.  Field values are all octets behind the
+colon, with CRLF for the LF that MTAs put into folds.
+
+What may wait for others is not done here but asked for: `need` is then `Need.WORK`, `work` is
+to be called by a thread, and what it returns goes to `resume`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from dkimcore_milter import wire
+from dkimcore_milter.action import CONTINUE, Verdict
+from dkimcore_milter.connection import Connection
+from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.macros import MacroTable
+from dkimcore_milter.negotiation import Agreement, Steps, agree, needed_actions
+from dkimcore_milter.wire import Command, ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dkimcore_milter.action import Conclusion, Reply
+    from dkimcore_milter.service import Service
+
+__all__ = ["Conversation", "Need", "Work"]
+
+Work: TypeAlias = "Callable[[], Callable[[], bytes]]"
+"""Waits, in any thread; returns what `Conversation.resume` goes on with."""
+
+_FIELD = int(Command.HEADER)
+_FIELD_OCTETS = 65_536
+"""So much of a header is handed on at once, and its limits are looked at."""
+
+_TURN_STEPS = 3
+"""How many ends of headers and messages are handled before others get a turn; an MTA waits for
+an answer after each message, so only one in a hurry notices."""
+
+_FINAL = (Verdict.ACCEPT, Verdict.DISCARD, Verdict.REJECT, Verdict.TEMPFAIL)
+_CONTINUE = wire.CONTINUE
+
+
+class Need(Enum):
+    """What a conversation needs to go on."""
+
+    OCTETS = "octets"
+    TURN = "turn"
+    """To be called again, with or without octets, when others had their turn."""
+
+    WORK = "work"
+    """`work` to be called, and `resume` with its result."""
+
+    END = "end"
+    """To be closed."""
+
+
+class Conversation:
+    """A connection of an MTA, as octets.
+
+    Args:
+        service: What it is served with.
+
+    Attributes:
+        need: What it needs to go on.
+        work: What to call, by any thread, while `need` is `Need.WORK`; it does not raise.
+        under_way: Whether a message began and was not answered yet.
+    """
+
+    __slots__ = (
+        "_agreement",
+        "_connection",
+        "_fields",
+        "_header_ended",
+        "_is_concluding",
+        "_leading_space",
+        "_macros",
+        "_mute_fields",
+        "_mute_recipients",
+        "_mute_senders",
+        "_octets",
+        "_rest",
+        "_service",
+        "_wanted",
+        "need",
+        "under_way",
+        "work",
+    )
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._macros = MacroTable()
+        self._agreement: Agreement | None = None
+        self._leading_space = False
+        self._mute_fields = self._mute_senders = self._mute_recipients = False
+        self._rest = bytearray()
+        self._wanted = wire.HEAD_OCTETS
+        self.need = Need.OCTETS
+        self.work: Work | None = None
+        self._is_concluding = False
+        self._connection = self._connect()
+        self._begin()
+
+    def _connect(self) -> Connection:
+        service = self._service
+        return Connection(
+            service.engine, log=service.log, macros=self._macros.value, meter=service.meter
+        )
+
+    def _begin(self) -> None:
+        """Forget what belongs to a message."""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._octets = 0
+        self._header_ended = False
+        self.under_way = False
+
+    @property
+    def job_id(self) -> str | None:
+        """The message's queue id, as far as the MTA told it."""
+        return self._macros.value("i")
+
+    def receive(self, octets: bytes) -> bytes:
+        """Take what the MTA sent.
+
+        Args:
+            octets: Any number of them; none if `need` was `Need.TURN`.  Not to be called while
+                `need` is `Need.WORK` or `Need.END`.
+
+        Returns:
+            What to send.
+        """
+        rest = self._rest
+        if rest:
+            rest += octets
+            if len(rest) < self._wanted:
+                self.need = Need.OCTETS
+                return b""
+            octets = bytes(rest)
+            rest.clear()
+        return self._consume(octets)
+
+    def resume(self, go_on: Callable[[], bytes]) -> bytes:
+        """Go on after `work`.
+
+        Args:
+            go_on: What it returned.
+
+        Returns:
+            What to send.
+        """
+        self.work = None
+        self._is_concluding = False
+        answer = go_on()
+        octets = bytes(self._rest)
+        self._rest.clear()
+        return answer + self._consume(octets)
+
+    def progress(self) -> bytes:
+        """Return what tells the MTA that we still work; nothing where it may not be told."""
+        return wire.PROGRESS if self._is_concluding else b""
+
+    def close(self) -> None:
+        """Free everything; not while `work` runs."""
+        self.need, self.work = Need.END, None
+        self._connection.close()
+
+    def _consume(self, octets: bytes) -> bytes:
+        """Handle all packets that are complete, and keep the rest."""
+        self.need = Need.OCTETS
+        self._wanted = wire.HEAD_OCTETS
+        out: list[bytes] = []
+        try:
+            at = self._handle(octets, out)
+        except ProtocolError as exc:
+            self._say(f"milter protocol error: {exc}", "protocol-error")
+            self.need = Need.END
+            return b"".join(out)
+        if at < len(octets):
+            self._rest += octets[at:] if at else octets
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _handle(self, octets: bytes, out: list[bytes]) -> int:
+        """Handle complete packets; return how many octets that were."""
+        at, end, steps = 0, len(octets), _TURN_STEPS
+        while end - at >= wire.HEAD_OCTETS:
+            size, letter = wire.HEAD(octets, at)
+            following = at + 4 + size
+            if following > end or size == 0:
+                self._wanted = 4 + _checked(size)
+                break
+            if letter == _FIELD and self._agreement is not None:
+                at = self._take_fields(octets, at, out)
+                continue
+            handle = _HANDLERS.get(letter)
+            if handle is None:
+                raise ProtocolError(f"unknown command 0x{letter:02x}")
+            if self._agreement is None and letter not in _BEFORE_NEGOTIATION:
+                raise ProtocolError("the MTA did not negotiate")
+            answer = handle(self, octets[at + 5 : following])
+            if answer is None:  # it waits for the end of the header
+                break
+            at = following
+            if answer:
+                out.append(answer)
+            steps -= letter in _COSTLY
+            if self.need is not Need.OCTETS:
+                break
+            if steps == 0 and at < end:
+                self.need = Need.TURN
+                break
+        return at
+
+    def _take_fields(self, octets: bytes, at: int, out: list[bytes]) -> int:
+        """Take all fields that follow each other."""
+        head, fields, end = wire.HEAD, self._fields, len(octets)
+        count, lead = self._octets, not self._leading_space
+        before = len(fields)
+        while end - at >= wire.HEAD_OCTETS:
+            size, letter = head(octets, at)
+            following = at + 4 + size
+            if letter != _FIELD or following > end or size == 0:
+                break
+            try:
+                name, value, _ = octets[at + 5 : following].split(b"\0", 2)
+            except ValueError:
+                raise ProtocolError("a field without a value") from None
+            if b"\n" in value:
+                value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            if lead:
+                value = b" " + value
+            fields.append((name, value))
+            count += size
+            at = following
+        self._octets = count
+        answers = 0 if self._mute_fields else len(fields) - before
+        last = CONTINUE if count < _FIELD_OCTETS else self._hand_on()
+        if answers:
+            out.append(_CONTINUE * (answers - 1) + self._answer(last))
+        return at
+
+    def _hand_on(self) -> Reply:
+        """Give the connection the fields that came so far."""
+        fields = self._fields
+        self._fields, self._octets = [], 0
+        return self._connection.fields(fields)
+
+    def _answer(self, reply: Reply) -> bytes:
+        if reply is CONTINUE:
+            return _CONTINUE
+        if reply.verdict in _FINAL:
+            self.under_way = False
+        elif reply.verdict is Verdict.SKIP and not (self._agreement and self._agreement.skip):
+            return _CONTINUE
+        return wire.print_reply(reply)
+
+    def _wait_for_keys(self) -> Callable[[], bytes]:
+        reply = self._connection.wait()
+        return lambda: self._answer(reply)
+
+    def _wait_unheard(self) -> Callable[[], bytes]:
+        self._connection.wait()
+        return bytes
+
+    def _wait_for_end(self) -> Callable[[], bytes]:
+        conclusion = self._connection.end_of_message()
+        return lambda: self._conclude(conclusion)
+
+    def _wait(self, work: Work) -> bytes:
+        self.need, self.work = Need.WORK, work
+        return b""
+
+    def _negotiate(self, data: bytes) -> bytes:
+        version, actions, steps = wire.parse_negotiation(data)
+        if version < wire.OLDEST_VERSION:
+            raise ProtocolError(f"version {version}, which is too old")
+        if self._agreement is not None:
+            self._new_connection(b"")
+        engine = self._service.engine
+        symbols = engine.symbols()
+        agreement = agree(
+            engine.settings,
+            actions=actions,
+            steps=steps,
+            symbols=symbols is not None,
+            inet=self._service.inet,
+        )
+        if agreement is None:
+            self._say(
+                f"required milter action(s) not available (got 0x{actions:x}, "
+                f"need 0x{needed_actions(engine.settings):x})",
+                "actions-not-available",
+            )
+            self.need = Need.END
+            return b""
+        self._agreement = agreement
+        self._leading_space = agreement.leading_space
+        self._mute_fields = Steps.NR_HDR in agreement.steps
+        self._mute_senders = Steps.NR_MAIL in agreement.steps
+        self._mute_recipients = Steps.NR_RCPT in agreement.steps
+        return wire.negotiation(
+            min(version, wire.VERSION),
+            actions=agreement.actions,
+            steps=agreement.steps,
+            symbols=symbols if agreement.symbols else None,
+        )
+
+    def _define_macros(self, data: bytes) -> bytes:
+        self._macros.define(data)
+        return b""
+
+    def _client(self, data: bytes) -> bytes:
+        self._begin()
+        return self._answer(self._connection.connect(wire.parse_client(data)))
+
+    def _envelope_sender(self, data: bytes) -> bytes:
+        self._begin()
+        self.under_way = True
+        answer = self._answer(self._connection.envelope_sender(wire.strings(data)[0]))
+        return b"" if self._mute_senders else answer
+
+    def _envelope_recipient(self, data: bytes) -> bytes:
+        # A refusal concerns only this recipient.
+        reply = self._connection.envelope_recipient(wire.strings(data)[0])
+        return b"" if self._mute_recipients else wire.print_reply(reply)
+
+    def _acknowledge(self, _data: bytes) -> bytes:
+        return _CONTINUE
+
+    def _end_of_header(self, _data: bytes) -> bytes:
+        reply = self._try_end_of_header()
+        return self._wait(self._wait_for_keys) if reply is None else self._answer(reply)
+
+    def _try_end_of_header(self) -> Reply | None:
+        self._header_ended = True
+        if self._fields:
+            self._hand_on()
+        return self._connection.try_end_of_header()
+
+    def _has_to_wait(self) -> bool:
+        """End a header that the MTA did not end."""
+        if self._header_ended or self._try_end_of_header() is not None:
+            return False
+        self._wait(self._wait_unheard)
+        return True
+
+    def _body(self, chunk: bytes) -> bytes | None:
+        if not self._header_ended and self._has_to_wait():
+            return None
+        return self._answer(self._connection.body(chunk))
+
+    def _end_of_message(self, data: bytes) -> bytes | None:
+        if not self._header_ended and self._has_to_wait():
+            return None
+        connection = self._connection
+        if data:  # the rest of the body may come with it
+            connection.body(data)
+        if connection.may_be_slow:
+            self._is_concluding = True
+            return self._wait(self._wait_for_end)
+        return self._conclude(connection.end_of_message())
+
+    def _conclude(self, conclusion: Conclusion) -> bytes:
+        answer = wire.print_reply(conclusion.reply)
+        if conclusion.modifications:
+            lead = self._leading_space
+            changes = [
+                wire.print_modification(change, leading_space=lead)
+                for change in conclusion.modifications
+            ]
+            answer = b"".join((*changes, answer))
+        self._begin()
+        self._macros.forget_message()
+        return answer
+
+    def _abort(self, _data: bytes) -> bytes:
+        self._begin()
+        self._connection.abort()
+        self._macros.forget_message()
+        return b""
+
+    def _quit(self, _data: bytes) -> bytes:
+        self.need = Need.END
+        return b""
+
+    def _new_connection(self, _data: bytes) -> bytes:
+        """The MTA has another client: SMFIC_QUIT_NC."""
+        before = self._connection
+        self._begin()
+        self._macros = MacroTable()
+        self._connection = self._connect()
+        before.close()
+        return b""
+
+    def _say(self, text: str, event: str) -> None:
+        self._service.log(LogLine(level=Level.ERR, text=text, event=event, job_id=self.job_id))
+
+
+def _checked(size: int) -> int:
+    if not 0 < size <= wire.MAX_PACKET_OCTETS:
+        raise ProtocolError(f"a packet of {size} octets")
+    return size
+
+
+_HANDLERS: dict[int, Callable[[Conversation, bytes], bytes | None]] = {
+    Command.ABORT: Conversation._abort,
+    Command.BODY: Conversation._body,
+    Command.BODYEOB: Conversation._end_of_message,
+    Command.CONNECT: Conversation._client,
+    Command.DATA: Conversation._acknowledge,
+    Command.EOH: Conversation._end_of_header,
+    Command.HELO: Conversation._acknowledge,
+    Command.MACRO: Conversation._define_macros,
+    Command.MAIL: Conversation._envelope_sender,
+    Command.OPTNEG: Conversation._negotiate,
+    Command.QUIT: Conversation._quit,
+    Command.QUIT_NC: Conversation._new_connection,
+    Command.RCPT: Conversation._envelope_recipient,
+    Command.UNKNOWN: Conversation._acknowledge,
+}
+_BEFORE_NEGOTIATION = frozenset({Command.ABORT, Command.MACRO, Command.OPTNEG, Command.QUIT})
+_COSTLY = frozenset({Command.BODYEOB, Command.EOH})

@@ -1,0 +1,279 @@
+"""A worker's event loop: one thread that serves all connections, each in its turn.
+
+Everything is done here that does not wait for others; what does is done by `threads`, while
+the loop serves other connections.  Nothing that happens on a connection ends the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from dkimcore_milter.acceptor import Acceptor
+from dkimcore_milter.channel import Channel
+from dkimcore_milter.conversation import Conversation
+from dkimcore_milter.failure import describe
+from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.threads import THREADS, Threads
+from dkimcore_milter.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dkimcore_milter.service import Service
+
+__all__ = ["IDLE_SECONDS", "MAXIMUM_CONNECTIONS", "PROGRESS_SECONDS", "Loop"]
+
+IDLE_SECONDS = 7210.0
+"""How long an MTA may say nothing, as libmilter has it (MI_TIMEOUT)."""
+
+PROGRESS_SECONDS = 2.0
+"""How often an MTA is told that a slow message is being worked on; Postfix waits 300 s."""
+
+MAXIMUM_CONNECTIONS = 1024
+"""How many connections a worker serves; more than a Postfix of 1000 processes opens."""
+
+_SWEEP_SECONDS = 60.0
+
+_Result = tuple[Channel, "Callable[[], bytes] | BaseException"]
+
+
+class Loop:
+    """The connections of a worker.
+
+    Args:
+        service: What they are served with.
+        listener: The listening socket; closed at the end.
+        maximum: How many connections there may be.
+        threads: How many of them may wait for others at once.
+        progress_seconds: How often an MTA is told that we still work.
+
+    Attributes:
+        now: When the current turn began, in seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        listener: socket.socket,
+        *,
+        maximum: int = MAXIMUM_CONNECTIONS,
+        threads: int = THREADS,
+        progress_seconds: float = PROGRESS_SECONDS,
+    ) -> None:
+        self._service = service
+        self._progress_seconds = progress_seconds
+        self.now = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._timers = Timers()
+        self._threads = Threads(threads)
+        self._channels: set[Channel] = set()
+        self._working: dict[Channel, float] = {}  # since when, or when they were told last
+        self._again: list[Channel] = []
+        self._results: deque[_Result] = deque()
+        self._woken, self._waker = socket.socketpair()
+        for end in (self._woken, self._waker):
+            end.setblocking(False)  # noqa: FBT003 - its only form
+        self._selector.register(self._woken, selectors.EVENT_READ, self._on_wake)
+        self._is_listening = True
+        self._is_ending = False
+        self._is_over = False
+        self._acceptor = Acceptor(
+            listener,
+            service=service,
+            selector=self._selector,
+            timers=self._timers,
+            clock=time.monotonic,
+            adopt=self._adopt,
+            maximum=maximum,
+        )
+        self._timers.set(self._sweep, self.now + _SWEEP_SECONDS)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._channels)
+
+    def listen_to(self, sock: socket.socket, call: Callable[[], None]) -> None:
+        """Call something whenever there is something to read."""
+        self._selector.register(sock, selectors.EVENT_READ, lambda _events: call())
+
+    def ignore(self, sock: socket.socket) -> None:
+        """Undo `listen_to`."""
+        self._selector.unregister(sock)
+
+    def run(self) -> None:
+        """Serve until `stop_listening` or `finish` was called and nothing is left to do."""
+        select, timers, clock = self._selector.select, self._timers, time.monotonic
+        while not self._is_done():
+            patience = 0.0 if self._again else timers.next - self.now
+            ready = select(patience)
+            self.now = clock()
+            for key, events in ready:
+                key.data(events)
+            if self._again:
+                self._give_turns()
+            if self._results:
+                self._take_results()
+            if self.now >= timers.next:
+                timers.run(self.now)
+        self._close()
+
+    def stop_listening(self) -> None:
+        """Take no more connections; `run` ends with the last one that is open."""
+        if self._is_listening:
+            self._is_listening = False
+            self._acceptor.stop()
+
+    def finish(self, seconds: float) -> None:
+        """End: let only messages that are under way come to their end.
+
+        Args:
+            seconds: How long they may take.
+        """
+        self.stop_listening()
+        self._is_ending = True
+        self._timers.set(self._end, self.now + seconds)
+
+    def _end(self) -> None:
+        self._is_over = True
+
+    def _is_done(self) -> bool:
+        if self._is_listening:
+            return False
+        if self._is_ending:
+            return self._is_over or not any(channel.busy for channel in self._channels)
+        return not self._channels and not self._working
+
+    def _adopt(self, taken: socket.socket) -> None:
+        try:
+            channel = Channel(taken, Conversation(self._service), self)
+        except Exception as exc:  # noqa: BLE001 - a bug ends this connection and no other
+            self._say(exc, None)
+            taken.close()
+            self._acceptor.closed()
+            return
+        self._channels.add(channel)
+        self.watch(channel, selectors.EVENT_READ)
+
+    def watch(self, channel: Channel, events: int) -> None:
+        """Wait for events of a channel's socket; 0: for none."""
+        if events == channel.events:
+            return
+        if channel.events == 0:
+            self._selector.register(channel.sock, events, channel.turn)
+        elif events == 0:
+            self._selector.unregister(channel.sock)
+        else:
+            self._selector.modify(channel.sock, events, channel.turn)
+        channel.events = events
+
+    def again(self, channel: Channel) -> None:
+        """Let a channel go on when the others had their turn."""
+        self._again.append(channel)
+
+    def drop(self, channel: Channel) -> None:
+        """Close a connection; what a thread works on for it is closed later."""
+        if channel.gone:
+            return
+        self.watch(channel, 0)
+        channel.gone = True
+        channel.sock.close()
+        self._channels.discard(channel)
+        self._acceptor.closed()
+        if not channel.working:
+            self._close_conversation(channel)
+
+    def failed(self, channel: Channel, exc: Exception) -> None:
+        """Log what nobody expected."""
+        self._say(exc, channel.conversation.job_id)
+
+    def work(self, channel: Channel) -> None:
+        """Let a thread do a conversation's work."""
+        work = channel.conversation.work
+        if work is None:
+            return
+        if not self._working:
+            self._timers.set(self._tell_progress, self.now + self._progress_seconds)
+        self._working[channel] = self.now
+
+        def run() -> None:
+            try:
+                self._results.append((channel, work()))
+            except BaseException as exc:  # noqa: BLE001 - the loop says what it was
+                self._results.append((channel, exc))
+            with contextlib.suppress(OSError):  # it is awake already, or over
+                self._waker.send(b"!")
+
+        self._threads.do(run)
+
+    def _take_results(self) -> None:
+        while self._results:
+            channel, result = self._results.popleft()
+            del self._working[channel]
+            if channel.gone:
+                self._close_conversation(channel)
+            elif isinstance(result, BaseException):
+                channel.working = False
+                self._say(result, channel.conversation.job_id)
+                self.drop(channel)
+            else:
+                channel.resume(result)
+
+    def _give_turns(self) -> None:
+        channels, self._again = self._again, []
+        for channel in channels:
+            channel.again()
+
+    def _tell_progress(self) -> None:
+        """Tell the MTAs that wait longer than they know."""
+        told = self.now - self._progress_seconds / 2
+        for channel, since in tuple(self._working.items()):
+            if since < told and not channel.gone:
+                self._working[channel] = self.now
+                channel.tell_progress()
+        if self._working:
+            self._timers.set(self._tell_progress, self.now + self._progress_seconds)
+
+    def _sweep(self) -> None:
+        """Close connections that nobody needs any more."""
+        oldest = self.now - IDLE_SECONDS
+        for channel in [each for each in self._channels if each.heard < oldest]:
+            if not channel.working:
+                self.drop(channel)
+        self._timers.set(self._sweep, self.now + _SWEEP_SECONDS)
+
+    def _on_wake(self, _events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._woken.recv(4096)
+
+    def _close(self) -> None:
+        self.stop_listening()
+        for channel in tuple(self._channels):
+            self.drop(channel)
+        self._threads.end()
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+
+    def _close_conversation(self, channel: Channel) -> None:
+        try:
+            channel.conversation.close()
+        except Exception as exc:  # noqa: BLE001 - a bug ends this connection and no other
+            self._say(exc, None)
+
+    def _say(self, exc: BaseException, job_id: str | None) -> None:
+        text, trace = describe(exc)
+        self._service.log(
+            LogLine(
+                level=Level.ERR,
+                text=f"internal error: {text}",
+                event="internal-error",
+                job_id=job_id,
+                fields={"traceback": trace},
+            )
+        )

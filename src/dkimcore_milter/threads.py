@@ -1,0 +1,63 @@
+"""A few threads for what has to wait for others; everything else is done by the loop's.
+
+Threads are started when they are needed and stay.  Where the system refuses one, those that
+there are do the work, and if there is none, whoever asked does it.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["THREADS", "Threads"]
+
+THREADS = 64
+"""How many messages of a worker may wait for name servers and key services at once; more of them
+wait for these.  A name server that is dead takes 10 s (DNSTimeout) of one."""
+
+
+class Threads:
+    """A pool; daemon threads, which end with the process.
+
+    Args:
+        limit: How many at most.
+    """
+
+    def __init__(self, limit: int = THREADS) -> None:
+        self._limit = limit
+        self._count = 0
+        self._idle = threading.Semaphore(0)
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def do(self, call: Callable[[], None]) -> None:
+        """Let a thread call this, soon; it must not raise.  For one thread's use."""
+        self._calls.put(call)
+        if self._idle.acquire(blocking=False) or self._count >= self._limit:
+            return
+        try:
+            threading.Thread(target=self._run, daemon=True, name=f"wait-{self._count}").start()
+        except RuntimeError:  # the system has no more threads
+            if self._count == 0:
+                mine = self._calls.get()
+                if mine is not None:
+                    mine()
+        else:
+            self._count += 1
+
+    def end(self) -> None:
+        """Let all threads end when they have done what they were told."""
+        for _ in range(self._count):
+            self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._next()) is not None:
+            call()
+
+    def _next(self) -> Callable[[], None] | None:
+        if self._calls.empty():
+            self._idle.release()
+        return self._calls.get()
