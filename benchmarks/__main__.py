@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.backends.openssl import backend
 
-from benchmarks import canonical, cells, messages
+from benchmarks import canonical, cells, messages, speedups
 from benchmarks.breakdown import breakdown, hot_spot
 from benchmarks.contenders import KeyPair
 from benchmarks.import_time import imports
 from benchmarks.memory import memory
 from benchmarks.report import Report, Section, as_json, as_markdown, as_text
 from benchmarks.rounds import Plan
+from dkimcore.protocol.speedups import in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ _MODES = {
     "full": "full",
     "quick": "quick: fewer cells, fewer and shorter rounds",
     "breakdown": "breakdown",
+    "speedups": "speedups",
 }
 _STEPS = [("verify", 2_000, "text"), ("verify", 10_000, "text"), ("sign", 10_000, "text")]
 _ALL_STEPS = [(operation, octets, body) for operation, octets, _ in _STEPS for body in cells.BODIES]
@@ -42,6 +44,10 @@ def main() -> int:
     if arguments.what == "breakdown":
         section = breakdown(_ALL_STEPS, 200 if arguments.quick else 2000)
         report = Report(conditions=_conditions("breakdown"), sections=[section])
+    elif arguments.what == "speedups":
+        turns = 15 if arguments.quick else 100
+        sections = [speedups.bodies(turns), speedups.whole_messages(turns)]
+        report = Report(conditions=_conditions("speedups"), sections=sections)
     else:
         report = _run("quick" if arguments.quick else "full")
     print(as_text(report), end="")
@@ -63,9 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["run", "breakdown"],
+        choices=["run", "breakdown", "speedups"],
         default="run",
-        help="run: everything (default); breakdown: where the time of one message goes",
+        help="run: everything (default); breakdown: where the time of one message goes; "
+        "speedups: the accelerator against the Python code",
     )
     parser.add_argument("--quick", action="store_true", help="under a minute, with fewer cells")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to it")
@@ -123,7 +130,7 @@ def _conditions(mode: str) -> dict[str, str]:
         "mode": _MODES[mode],
         "machine": f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "Python": platform.python_version(),
-        "dkimcore": version("dkimcore"),
+        "dkimcore": f"{version('dkimcore')} (speedups: {in_use()})",
         "cryptography": f"{version('cryptography')}, {backend.openssl_version_text()}",
         "dkimpy": _version("dkimpy"),
         "PyNaCl": _version("pynacl"),
