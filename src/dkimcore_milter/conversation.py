@@ -252,6 +252,7 @@ class Conversation:
             return _CONTINUE
         if reply.verdict in _FINAL:
             self.under_way = False
+            self._macros.forget_message()
         elif reply.verdict is Verdict.SKIP and not (self._agreement and self._agreement.skip):
             return _CONTINUE
         return wire.print_reply(reply)
@@ -313,10 +314,12 @@ class Conversation:
 
     def _client(self, data: bytes) -> bytes:
         self._begin()
+        self._macros.begin(Command.CONNECT)
         return self._answer(self._connection.connect(wire.parse_client(data)))
 
     def _envelope_sender(self, data: bytes) -> bytes:
         self._begin()
+        self._macros.begin(Command.MAIL)
         self.under_way = True
         answer = self._answer(self._connection.envelope_sender(wire.strings(data)[0]))
         return b"" if self._mute_senders else answer

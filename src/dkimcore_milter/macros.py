@@ -1,7 +1,8 @@
 """The MTA's macros, as it sends them for each step, and where they are looked for.
 
 libmilter's rules: what came with CONNECT or HELO holds for the connection, the rest for the
-message; what came later is found first; a name of one letter may stand in braces or not.
+message; what came later is found first; a step forgets what came with later ones before it; a
+name of one letter may stand in braces or not.
 """
 
 from __future__ import annotations
@@ -48,8 +49,19 @@ class MacroTable:
 
     def forget_message(self) -> None:
         """Forget what held for a message."""
-        self._octets[_OF_MESSAGE:] = (None,) * (_COUNT - _OF_MESSAGE)
-        self._parsed[_OF_MESSAGE:] = (_NOTHING,) * (_COUNT - _OF_MESSAGE)
+        self._forget_from(_OF_MESSAGE)
+
+    def begin(self, step: int) -> None:
+        """Forget what came with later steps, before this one: it was about others.
+
+        Args:
+            step: The step's letter.
+        """
+        self._forget_from(_STAGES[step] + 1)
+
+    def _forget_from(self, stage: int) -> None:
+        self._octets[stage:] = (None,) * (_COUNT - stage)
+        self._parsed[stage:] = (_NOTHING,) * (_COUNT - stage)
 
     def value(self, name: str) -> str | None:
         """Return a macro's value.
