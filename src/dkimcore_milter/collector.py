@@ -7,6 +7,7 @@ number as label, which a successor takes over.
 from __future__ import annotations
 
 import platform
+import time
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
@@ -18,19 +19,32 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from dkimcore.protocol.speedups import in_use
 from dkimcore.version import __version__
 from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.metrics import BUCKETS, FAMILIES, PREFIX, Count, Gauge, Timer, cells_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dkimcore_milter.meter import Board
 
-__all__ = ["BoardCollector", "Health", "health"]
+__all__ = ["SILENCE_SECONDS", "BoardCollector", "Health", "health"]
+
+SILENCE_SECONDS = 30.0
+"""A worker that has not turned for so long is taken for one that hangs; see
+`dkimcore_milter.vitals`."""
 
 Health = dict[str, str | int]
 """What /healthz says."""
+
+
+_VERSIONS = {  # read now: a later chroot() hides the files
+    "version": __version__,
+    "python": platform.python_version(),
+    "cryptography": installed("cryptography"),
+    "accelerator": in_use(),
+}
 
 
 class BoardCollector(Collector):
@@ -38,13 +52,16 @@ class BoardCollector(Collector):
 
     Args:
         board: Where the processes count.
+        clock: The monotonic clock, which all processes share.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._board = board
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """Give all metrics; those that nothing was counted for are 0."""
+        now = self._clock()
         yield _build_info()
         for name, family in FAMILIES.items():
             counts = [count for count in Count if count.family == name]
@@ -57,11 +74,11 @@ class BoardCollector(Collector):
                     counter.add_metric(count.labels, sum(self._board.values(count.cell)))
                 yield counter
             elif gauges:
-                yield self._gauge(gauges[0], full)
+                yield self._gauge(gauges[0], full, now=now)
             else:
                 yield self._histogram(timers, full)
 
-    def _gauge(self, gauge: Gauge, name: str) -> Metric:
+    def _gauge(self, gauge: Gauge, name: str, *, now: float) -> Metric:
         family = FAMILIES[gauge.family]
         metric = GaugeMetricFamily(name, family.help, labels=family.labels)
         values = self._board.values(gauge.cell)
@@ -70,7 +87,8 @@ class BoardCollector(Collector):
             return metric
         for row, value in enumerate(values):
             if row != SUPERVISOR and value:
-                metric.add_metric((str(row),), value)
+                shown = max(now - value, 0.0) if gauge is Gauge.HEARTBEAT else value
+                metric.add_metric((str(row),), shown)
         return metric
 
     def _histogram(self, timers: list[Timer], name: str) -> Metric:
@@ -92,24 +110,31 @@ def _build_info() -> Metric:
     metric = GaugeMetricFamily(
         f"{PREFIX}build_info",
         "Versions; always 1.",
-        labels=("version", "python", "cryptography"),
+        labels=tuple(_VERSIONS),
     )
-    metric.add_metric((__version__, platform.python_version(), installed("cryptography")), 1.0)
+    metric.add_metric(tuple(_VERSIONS.values()), 1.0)
     return metric
 
 
-def health(board: Board) -> Health:
+def health(board: Board, *, now: float) -> Health:
     """Say whether mail is served, and whether the last reload was good.
 
     Args:
         board: Where the processes count.
+        now: Now, on the monotonic clock.
 
     Returns:
         ``status``: ``ok`` or ``unavailable``; ``accepting``: how many workers take
-        connections; ``last_reload``: ``success`` or ``failure``, which does not concern the
-        status, because the old configuration goes on.
+        connections, and turned within the last `SILENCE_SECONDS`; ``last_reload``:
+        ``success`` or ``failure``, which does not concern the status, because the old
+        configuration goes on.
     """
-    accepting = int(sum(board.values(Gauge.ACCEPTING.cell)))
+    turned = board.values(Gauge.HEARTBEAT.cell)
+    accepts = board.values(Gauge.ACCEPTING.cell)
+    accepting = sum(
+        bool(does) and now - when < SILENCE_SECONDS
+        for does, when in zip(accepts, turned, strict=True)
+    )
     good = sum(board.values(Gauge.LAST_RELOAD_SUCCESS.cell))
     return {
         "status": "ok" if accepting else "unavailable",

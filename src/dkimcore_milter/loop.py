@@ -106,6 +106,15 @@ class Loop:
         """Undo `listen_to`."""
         self._selector.unregister(sock)
 
+    def every(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call something now, and again and again."""
+
+        def again() -> None:
+            call()
+            self._timers.set(again, self.now + seconds)
+
+        again()
+
     def run(self) -> None:
         """Serve until `stop_listening` or `finish` was called and nothing is left to do."""
         select, timers, clock = self._selector.select, self._timers, time.monotonic

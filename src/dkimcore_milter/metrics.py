@@ -100,6 +100,11 @@ FAMILIES: dict[str, Family] = {
     "worker_open_descriptors": Family(
         help="Open file descriptors of each worker.", labels=("worker",), per_worker=True
     ),
+    "worker_silent_seconds": Family(
+        help="Time since each worker's loop last said that it turns, which it does every 5 s.",
+        labels=("worker",),
+        per_worker=True,
+    ),
     "message_seconds": Family(
         help="Time spent on a message, waiting for the MTA excluded.", labels=("mode",)
     ),
@@ -235,6 +240,8 @@ class Gauge(_Cell):
     LAST_RELOAD_SUCCESS = ("last_reload_success",)
     LAST_RELOAD_TIME = ("last_reload_timestamp_seconds",)
     START_TIME = ("start_time_seconds",)
+    HEARTBEAT = ("worker_silent_seconds",)
+    """When the worker's loop turned, on the monotonic clock; shown is how long ago that is."""
     RESIDENT_MEMORY = ("worker_resident_memory_bytes",)
     OPEN_DESCRIPTORS = ("worker_open_descriptors",)
 

@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
             encode, content_type = choose_encoder(self.headers.get("Accept") or "")
             self._answer(200, encode(self.server.collector), content_type)
         elif path == "/healthz":
-            state = health(self.server.board)
+            state = health(self.server.board, now=time.monotonic())
             status = 200 if state["status"] == "ok" and self.server.is_supervised() else 503
             self._answer(status, json.dumps(state).encode() + b"\n", "application/json")
         else:

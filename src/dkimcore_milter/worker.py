@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dkimcore_milter.loop import Loop
+from dkimcore_milter.meter import Measurable
 from dkimcore_milter.service import Service
+from dkimcore_milter.vitals import VITALS_SECONDS, show_vitals
 
 if TYPE_CHECKING:
     from dkimcore_milter.engine import Engine
@@ -68,7 +70,11 @@ def work(generation: Generation, control: socket.socket, *, row: int) -> int:
     """
     _take_signals()
     gc.freeze()  # or collections would copy what is shared with the supervisor
-    return _Worker(generation, control, generation.board.meter(row)).run()
+    meter = generation.board.meter(row)
+    for made_before in (generation.engine.resolver, generation.log):
+        if isinstance(made_before, Measurable):
+            made_before.measure(meter)
+    return _Worker(generation, control, meter).run()
 
 
 def _take_signals() -> None:
@@ -88,6 +94,7 @@ class _Worker:
         )
         self._loop = Loop(service, socket.socket(fileno=generation.listener))
         self._loop.listen_to(control, self._obey)
+        self._loop.every(VITALS_SECONDS, lambda: show_vitals(meter))
 
     def run(self) -> int:
         self._loop.run()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -73,6 +74,10 @@ def test_metrics_over_tcp():
     with DkimcoreMilter(conf, files=FILES, workers=2) as milter:
         wait_until(lambda: healthz(address)[1]["accepting"] == 2)
         found = scrape(address)
+        for row in "12":
+            assert found["worker_resident_memory_bytes", row] > 2**20
+            assert 3 < found["worker_open_descriptors", row] < 50
+            assert found["worker_silent_seconds", row] >= 0
         assert found["worker_starts_total"] == 2
         assert found["start_time_seconds"] == found["last_reload_timestamp_seconds"] > 1.7e9
         assert milter.stop() == 0
@@ -190,6 +195,7 @@ def serving():
     """A server with little patience, and its address."""
     board = Board(2)
     board.meter(1).set(Gauge.ACCEPTING, 1)
+    board.meter(1).set(Gauge.HEARTBEAT, time.monotonic())
     supervised = [True]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -17,16 +17,16 @@ from dkimcore_milter.metrics import FAMILIES, PREFIX, Count, Gauge, Timer
 MEMBERS = [*Count, *Gauge, *Timer]
 
 
-def scrape(board, accept=""):
+def scrape(board, accept="", **options):
     encode, _ = choose_encoder(accept)
-    return encode(BoardCollector(board)).decode()
+    return encode(BoardCollector(board, **options)).decode()
 
 
-def samples(board):
+def samples(board, **options):
     """All samples: (name, labels) to value."""
     return {
         (sample.name.removeprefix(PREFIX), *sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(scrape(board))
+        for family in text_string_to_metric_families(scrape(board, **options))
         for sample in family.samples
     }
 
@@ -104,10 +104,23 @@ def test_health_is_whether_a_worker_accepts():
     board = Board(3)
     supervisor, worker = board.meter(SUPERVISOR), board.meter(1)
     supervisor.set(Gauge.LAST_RELOAD_SUCCESS, 1)
-    assert health(board) == {"status": "unavailable", "accepting": 0, "last_reload": "success"}
+    none = {"status": "unavailable", "accepting": 0, "last_reload": "success"}
+    assert health(board, now=1000.0) == none
     worker.set(Gauge.ACCEPTING, 1)
-    assert health(board) == {"status": "ok", "accepting": 1, "last_reload": "success"}
+    assert health(board, now=1000.0) == none  # its loop has not turned yet
+    worker.set(Gauge.HEARTBEAT, 1000.0)
+    one = {"status": "ok", "accepting": 1, "last_reload": "success"}
+    assert health(board, now=1029.0) == one
+    assert health(board, now=1031.0) == none  # it hangs
     supervisor.set(Gauge.LAST_RELOAD_SUCCESS, 0)  # the old configuration goes on
-    assert health(board) == {"status": "ok", "accepting": 1, "last_reload": "failure"}
+    assert health(board, now=1000.0) == one | {"last_reload": "failure"}
     board.clear_gauges(1)
-    assert health(board)["status"] == "unavailable"
+    assert health(board, now=1000.0)["status"] == "unavailable"
+
+
+def test_how_long_a_worker_is_silent():
+    board = Board(3)
+    board.meter(2).set(Gauge.HEARTBEAT, 100.0)
+    found = samples(board, clock=lambda: 112.5)
+    assert found["worker_silent_seconds", ("worker", "2")] == 12.5
+    assert ("worker_silent_seconds", ("worker", "1")) not in found
