@@ -203,8 +203,10 @@ class Talker:
 
     def _judge_reply(self, command: bytes, reply: object) -> None:
         assert isinstance(reply, Reply)
-        if command in (b"L", b"N", b"B") and self._refused is not None:
+        if command in (b"N", b"B") and self._refused is not None:
             assert reply == self._refused, (command, reply)
+        elif command == b"L" and self._refused is not None:  # fields are looked at in batches
+            assert reply in (self._refused, Reply(Outlook.CONTINUE))
         elif reply.outlook is Outlook.SKIP:
             assert command == b"B"
             assert self._agreed is not None
