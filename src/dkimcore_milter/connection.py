@@ -6,14 +6,17 @@ message gets the action of On-InternalError.  Octets and packets are `conversati
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import ACCEPT, CONTINUE, Conclusion, Quarantine, Reply, Verdict
 from dkimcore_milter.failure import describe
 from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import internal_action
 from dkimcore_milter.session import Session
+from dkimcore_milter.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +51,16 @@ class Connection:
         meter: Counts what happens.
     """
 
-    __slots__ = ("_broken", "_engine", "_is_broken_for_good", "_log", "_macros", "_session")
+    __slots__ = (
+        "_broken",
+        "_engine",
+        "_is_broken_for_good",
+        "_log",
+        "_macros",
+        "_meter",
+        "_session",
+        "_tally",
+    )
 
     def __init__(self, engine: Engine, *, log: LogSink, macros: Macros, meter: Meter) -> None:
         self._engine = engine
@@ -56,6 +68,8 @@ class Connection:
         self._macros = macros
         self._broken: Reply | None = None
         self._is_broken_for_good = False
+        self._meter = meter
+        self._tally = Tally(meter)
         self._session = Session(engine, log=log, macros=macros, meter=meter)
 
     def connect(self, peer: Peer) -> Reply:
@@ -70,7 +84,8 @@ class Connection:
         if self._broken is not None and not self._is_broken_for_good:
             self._broken = None
             self._call(self._session.abort)  # it may have been left in any state
-        return self._call(self._session.envelope_sender, address)
+        self._tally.begin()
+        return self._told(self._call(self._session.envelope_sender, address))
 
     def envelope_recipient(self, address: bytes) -> Reply:
         """Learn a recipient; a refusal concerns only that one."""
@@ -78,7 +93,7 @@ class Connection:
 
     def fields(self, fields: Sequence[tuple[bytes, bytes]]) -> Reply:
         """Learn header fields: names, and all octets behind the colon, folds as CRLF."""
-        return self._call(self._take, fields)
+        return self._told(self._timed(self._take, fields))
 
     def _take(self, fields: Sequence[tuple[bytes, bytes]]) -> Reply:
         reply, take = CONTINUE, self._session.field
@@ -88,15 +103,16 @@ class Connection:
 
     def try_end_of_header(self) -> Reply | None:
         """Learn that the header is complete; None means to call `wait` before anything else."""
-        return self._call(self._session.try_end_of_header)
+        reply = self._timed(self._session.try_end_of_header)
+        return None if reply is None else self._told(reply)
 
     def wait(self) -> Reply:
         """Wait for what `try_end_of_header` did not wait for; may be called by another thread."""
-        return self._call(self._session.wait)
+        return self._told(self._timed(self._session.wait))
 
     def body(self, chunk: bytes) -> Reply:
         """Take a part of the body."""
-        return self._call(self._session.body, chunk)
+        return self._told(self._timed(self._session.body, chunk))
 
     @property
     def may_be_slow(self) -> bool:
@@ -105,21 +121,36 @@ class Connection:
 
     def end_of_message(self) -> Conclusion:
         """Conclude: what to change, and the answer."""
-        made = self._call(self._session.end_of_message)
-        if isinstance(made, Conclusion):
-            return made
-        if internal_action(self._engine.settings.actions) is Action.QUARANTINE:
-            return _HELD
-        return Conclusion((), made)
+        made = self._timed(self._session.end_of_message)
+        if not isinstance(made, Conclusion):
+            is_held = internal_action(self._engine.settings.actions) is Action.QUARANTINE
+            made = _HELD if is_held else Conclusion((), made)
+        self._tally.conclude(made, self._session.mode)
+        return made
 
     def abort(self) -> None:
         """Forget the message."""
+        self._tally.abandon()
         self._call(self._session.abort)
 
     def close(self) -> None:
         """Free everything; nothing may be called afterwards.  Again is harmless."""
         self._broken = None
+        self._tally.abandon()
         self._call(self._session.close)
+
+    def _told(self, reply: Reply) -> Reply:
+        """Let a final answer be counted."""
+        if reply is not CONTINUE:
+            self._tally.reply(reply, self._session.mode)
+        return reply
+
+    def _timed(self, step: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R | Reply:
+        """Call the session, and let the time be counted that it takes."""
+        begun = monotonic()
+        made = self._call(step, *arguments, **named)
+        self._tally.spent += monotonic() - begun
+        return made
 
     def _call(self, step: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R | Reply:
         """Call the session, unless it failed earlier in this message.
@@ -133,6 +164,7 @@ class Connection:
         except BaseException as exc:  # noqa: BLE001 - a key backend may raise SystemExit
             self._broken = _FAILED[internal_action(self._engine.settings.actions)]
             what, trace = describe(exc)
+            self._meter.count(Count.INTERNAL_ERRORS)
             self._log(
                 LogLine(
                     level=Level.ERR,

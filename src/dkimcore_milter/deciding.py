@@ -19,6 +19,7 @@ from dkimcore_milter.logline import Level
 from dkimcore_milter.outcome import Deferred, Settled
 from dkimcore_milter.resigning import Resigning
 from dkimcore_milter.signing import start_signing, table_error, unsignable
+from dkimcore_milter.transaction import Mode
 from dkimcore_milter.verifying import Cleaning, MessageVerifying
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class _Decision:
             return _LEFT_ALONE
         if self._is_strictly_wrong():
             return self._malformed()
+        self._transaction.mode = Mode.SIGN
         if self._is_broken:
             return unsignable(self._transaction, "a header field holds a line end that is no fold")
         if self._engine.waits_for_keys(choice):
@@ -198,9 +200,12 @@ class _Decision:
             return _LEFT_ALONE
         if self._is_broken or self._is_strictly_wrong():
             return self._malformed()
+        self._transaction.mode = Mode.VERIFY
         choice = self._resigned(author)
         if isinstance(choice, Settled):
             return choice
+        if choice is not None:
+            self._transaction.mode = Mode.RESIGN
         if choice is not None and self._engine.waits_for_keys(choice):
             return Deferred(lambda: _resolved(self._verifying(author, choice)))
         return self._verifying(author, choice)

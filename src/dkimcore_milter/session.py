@@ -1,6 +1,6 @@
 """One connection, one message at a time: what the MTA says, and what it is told.
 
-Nothing here knows libmilter.  Calls may come in any order and some may be missing; none
+Nothing here knows the milter protocol.  Calls may come in any order and some may be missing; none
 raises for what a stranger sent, and each message gets one verdict.  Who is signed, verified or
 left alone is left to `deciding`.
 """
@@ -19,7 +19,7 @@ from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import Deferred, Settled, conclude
 from dkimcore_milter.peer import Peer
 from dkimcore_milter.printable import printable
-from dkimcore_milter.transaction import UNKNOWN_JOB, Transaction
+from dkimcore_milter.transaction import UNKNOWN_JOB, Mode, Transaction
 
 if TYPE_CHECKING:
     from dkimcore_milter.action import Reply
@@ -54,6 +54,7 @@ class Session:
         self._is_left_alone = False
         self._closed = False
         self._warned = False
+        self._mode = Mode.NONE
         self._forget()
         engine.retain()
 
@@ -85,6 +86,7 @@ class Session:
             address: Its envelope sender; decides nothing.
         """
         self._forget()
+        self._mode = Mode.NONE
         if self._is_left_alone:
             return ACCEPT
         self._begin()
@@ -195,6 +197,11 @@ class Session:
         return CONTINUE
 
     @property
+    def mode(self) -> Mode:
+        """What is done with the message, or was done with the one that ended last."""
+        return self._mode if self._message is None else self._message.mode
+
+    @property
     def may_be_slow(self) -> bool:
         """Whether `end_of_message` may wait for a key that is kept elsewhere."""
         return self._work is not None and self._work.may_be_slow
@@ -204,6 +211,7 @@ class Session:
         if self._work is None:
             self.end_of_header()
         work, reply, message = self._work, self._reply, self._message
+        self._mode = self.mode
         self._forget()
         if work is None or message is None:
             return Conclusion((), ACCEPT)

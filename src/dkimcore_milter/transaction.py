@@ -6,6 +6,7 @@ How it is judged is left to `signing` and `verifying`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dkimcore_milter.identity import UNKNOWN_HOST, authserv_id
@@ -17,12 +18,24 @@ if TYPE_CHECKING:
     from dkimcore_milter.engine import Engine
     from dkimcore_milter.logline import Level, LogSink
 
-__all__ = ["UNKNOWN_JOB", "Transaction"]
+__all__ = ["UNKNOWN_JOB", "Mode", "Transaction"]
 
 UNKNOWN_JOB = "(unknown-jobid)"
 
 # syslog(3) may cut at 1024 octets.
 _LONGEST = 900
+
+
+class Mode(StrEnum):
+    """What is done with a message, whether it comes off or not."""
+
+    SIGN = "sign"
+    VERIFY = "verify"
+    RESIGN = "resign"
+    """Verified, and signed again for whom it is sent on."""
+
+    NONE = "none"
+    """It is left alone, malformed, or beyond a limit; or its header never ended."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +46,7 @@ class Transaction:
         engine: What decisions need.
         log: Takes lines.
         meter: Counts what happens.
+        mode: What is done with it; known when its header is complete.
         host: The MTA's name.
         job_id: The queue id, as far as it is known.
         recipients: The envelope's recipients as they were given.
@@ -41,6 +55,7 @@ class Transaction:
     engine: Engine
     log: LogSink
     meter: Meter = field(default_factory=Meter.alone)
+    mode: Mode = Mode.NONE
     host: str = UNKNOWN_HOST
     job_id: str = UNKNOWN_JOB
     recipients: list[bytes] = field(default_factory=list)
