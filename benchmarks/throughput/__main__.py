@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from benchmarks.contenders import WrongAnswer
 from benchmarks.report import Report, Target, as_json, as_markdown, as_text
 from benchmarks.throughput import scenario
+from benchmarks.throughput.answers import Failed
 from benchmarks.throughput.bare import BareSigning
 from benchmarks.throughput.contest import BUSY, crowd, measure
-from benchmarks.throughput.generator import Failed
 from benchmarks.throughput.mail import Mail
 from benchmarks.throughput.pictures import pictures
 from benchmarks.throughput.scenario import Pace

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.rounds import Spread
-from benchmarks.throughput.generator import Failed, Lane, Load, drive
+from benchmarks.throughput.answers import Failed
+from benchmarks.throughput.generator import Lane, Load, drive
 from benchmarks.throughput.processes import Memory, cpu_seconds, memory
 from benchmarks.throughput.scenario import (
     KB,
@@ -24,7 +25,7 @@ from benchmarks.throughput.scenario import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks.throughput.bare import BareSigning
+    from benchmarks.throughput.bare import BareSigning, Pure
     from benchmarks.throughput.generator import Run
     from benchmarks.throughput.mail import Mail
     from benchmarks.throughput.scenario import Pace
@@ -79,12 +80,12 @@ class Outcome:
     Attributes:
         cell: What was measured.
         figures: Of each filter.
-        bare: Signatures a second of RSA alone, turn by turn; empty where it is not compared.
+        bare: RSA alone, turn by turn; empty where it is not compared.
     """
 
     cell: Cell
     figures: dict[str, Figures]
-    bare: list[float] = field(default_factory=list)
+    bare: list[Pure] = field(default_factory=list)
 
     @property
     def ratio(self) -> Spread:
@@ -108,10 +109,19 @@ class Outcome:
             less_generator: Whether RSA alone has only the CPU time that the generator leaves.
         """
         cores, possible = os.cpu_count() or 1, []
-        for run, rate in zip(self.figures[OURS].runs, self.bare, strict=True):
+        for run, pure in zip(self.figures[OURS].runs, self.bare, strict=True):
             free = 1 - run.own_cpu / (run.elapsed * cores) if less_generator else 1.0
-            possible.append(rate * free)
+            possible.append(pure.rate * free)
         return _turn_by_turn(self.figures[OURS].rates, possible)
+
+    @property
+    def cpu_share(self) -> Spread:
+        """RSA alone as a part of the CPU time of a message of ours, the generator's included.
+
+        Other work on the machine makes rates worthless, but not this.
+        """
+        ours = [(run.cpu + run.own_cpu) / run.messages for run in self.figures[OURS].runs]
+        return _turn_by_turn([pure.cpu for pure in self.bare], ours)
 
 
 def measure(cell: Cell, mail: Mail, pace: Pace, bare: BareSigning | None = None) -> Outcome:
@@ -141,7 +151,7 @@ def measure(cell: Cell, mail: Mail, pace: Pace, bare: BareSigning | None = None)
                 figures.runs.append(run)
                 figures.memory = _most(figures.memory, used)
             if bare is not None and cell.against_bare:
-                outcome.bare.append(bare.rate(pace.seconds))
+                outcome.bare.append(bare.sign(pace.seconds))
     return outcome
 
 

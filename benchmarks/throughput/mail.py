@@ -11,7 +11,8 @@ from tests.servers.miltermessage import apply_changes
 from tests.servers.milterwire import Progress, Reply, Steps, parse_answer
 
 if TYPE_CHECKING:
-    from benchmarks.throughput.generator import Answer, Script
+    from benchmarks.throughput.answers import Answer
+    from benchmarks.throughput.generator import Script
     from benchmarks.throughput.scenario import Cell
     from tests.servers.milterwire import Change, Negotiated
 

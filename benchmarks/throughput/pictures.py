@@ -51,7 +51,11 @@ def _panel(found: Sequence[Outcome]) -> Panel:
             points = [_point(one.cell.connections, one.figures[name].rates) for one in same]
             dashed = style == "lock-step"
             lines.append(Line(name=f"{name}, {style}", colour=colour, points=points, dashed=dashed))
-        bare = [_point(one.cell.connections, one.bare) for one in same if one.bare]
+        bare = [
+            _point(one.cell.connections, [pure.rate for pure in one.bare])
+            for one in same
+            if one.bare
+        ]
         if bare:
             lines.append(Line(name="RSA alone, all cores", colour="c", points=bare))
     return Panel(title=found[0].cell.size, lines=lines)

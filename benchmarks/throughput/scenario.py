@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import DOMAIN, SELECTOR
-from benchmarks.throughput.generator import Witness
+from benchmarks.throughput.answers import Witness
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.nsd import HOST, free_port
 from tests.servers.opendkim import OpenDkimServer

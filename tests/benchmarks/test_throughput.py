@@ -14,13 +14,15 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.throughput import processes
+from benchmarks.throughput.answers import Failed, Witness, read_answer
+from benchmarks.throughput.bare import BareSigning, Pure
 from benchmarks.throughput.contest import Figures, Outcome, percentile
-from benchmarks.throughput.generator import Failed, Lane, Load, Run, Witness, drive, read_answer
-from benchmarks.throughput.mail import changes
+from benchmarks.throughput.generator import Lane, Load, Run, drive
+from benchmarks.throughput.mail import Mail, changes
 from benchmarks.throughput.packets import CHUNK, CONTINUE, Flight, lock_step, pipelined
 from benchmarks.throughput.pictures import pictures
 from benchmarks.throughput.plot import Line, Panel, Point, draw
-from benchmarks.throughput.scenario import KB, OPENDKIM, OURS, Cell, full, normal, quick
+from benchmarks.throughput.scenario import KB, OPENDKIM, OURS, RSA, Cell, full, normal, quick
 from benchmarks.throughput.tables import sections, targets
 from tests.servers.milterclient import deliver
 from tests.servers.milterwire import AddField, FilterActions, InsertField, Negotiated, Steps, pack
@@ -205,7 +207,8 @@ def outcome(ours, theirs, bare=(), **cell):
         name: Figures(runs=[run_of(messages, 1 / messages) for messages in turns])
         for name, turns in ((OURS, ours), (OPENDKIM, theirs))
     }
-    return Outcome(cell=cell, figures=figures, bare=list(bare))
+    pure = [Pure(rate=rate, cpu=1 / rate) for rate in bare]
+    return Outcome(cell=cell, figures=figures, bare=pure)
 
 
 def test_only_neighbouring_turns_are_compared():
@@ -222,6 +225,7 @@ def test_what_the_generator_uses_is_nobody_s_fault(monkeypatch):
     found = outcome([300], [100], [600])
     assert found.share(less_generator=False).median == pytest.approx(0.5)
     assert found.share(less_generator=True).median == pytest.approx(300 / (600 * 0.75))
+    assert found.cpu_share.median == pytest.approx((1 / 600) / (0.001 + 0.5 / 300))
 
 
 def test_percentiles():
@@ -286,6 +290,13 @@ def test_the_time_of_a_process_and_of_its_children_is_known():
         process.communicate(b"\n")
 
 
+def test_rsa_alone_keeps_all_cores_busy():
+    with BareSigning(Mail(RSA).pair.pem) as bare:
+        pure = bare.sign(0.05)
+    assert pure.rate > 0
+    assert 0 < pure.cpu < 1
+
+
 # Pictures ----------------------------------------------------------------------------------
 
 
@@ -342,7 +353,16 @@ def test_the_command_compares_real_filters(tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.throughput", "--quick"),
-            *("--turns", "1", "--seconds", "0.02", "--json", str(tmp_path / "figures")),
+            *(
+                "--only",
+                "2 kB",
+                "--turns",
+                "1",
+                "--seconds",
+                "0.02",
+                "--json",
+                str(tmp_path / "figures"),
+            ),
         ],
         cwd=ROOT,
         capture_output=True,
@@ -354,7 +374,7 @@ def test_the_command_compares_real_filters(tmp_path):
     figures = json.loads((tmp_path / "figures").read_text("utf-8"))
     assert {one["name"] for one in figures["targets"] if "connections at once" in one["name"]}
     measured = [cell for section in figures["sections"].values() for cell in section]
-    assert len(measured) == len(quick())
+    assert len(measured) == sum(cell.octets == 2 * KB for cell in quick())
     assert all(cell[name]["rates"][0] > 0 for cell in measured for name in (OURS, OPENDKIM))
     assert "Targets" in done.stdout
 

@@ -6,6 +6,7 @@ the two.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -88,7 +89,9 @@ class ScriptedFilter(Closing):
                 connection, _ = self._server.accept()
             except OSError:
                 return
-            with connection, connection.makefile("rb") as reader:
+            # An MTA may leave in the middle of a message, and then nobody reads the answer.
+            quiet = contextlib.suppress(ConnectionError)
+            with quiet, connection, connection.makefile("rb") as reader:
                 while head := reader.read(4):
                     packet = reader.read(struct.unpack(">I", head)[0])
                     answer = self._answer(packet[:1], packet[1:])
