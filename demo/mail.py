@@ -7,7 +7,6 @@ driven over its socket, as Postfix would drive it.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
 import textwrap
 from typing import TYPE_CHECKING, Protocol
@@ -117,9 +116,6 @@ def play(
     Raises:
         MailFailed: It did not come out as it must.
     """
-    if importlib.util.find_spec("Milter") is None:
-        print("\nThe filter for Postfix is left out: pip install 'dkimcore[milter]'")
-        return "the filter left out"
     host, port = name_server
     conf = CONF.replace("{host}", host).replace("{port}", str(port))
     files = {name: text.replace("{keys}", str(folder / "keys")) for name, text in TABLES.items()}

@@ -5,8 +5,8 @@
 # usage: scripts/setup.sh demo|test [environment folder, default .venv]
 #
 # As root, missing packages are installed. Otherwise the command that installs them is
-# printed and nothing is changed. `make demo` goes on without Postfix and the milter where
-# they cannot be had. A mail server that is there is never touched.
+# printed and nothing is changed. `make demo` goes on without Postfix where it cannot be
+# had. A mail server that is there is never touched.
 set -eu
 
 purpose=${1:?usage: scripts/setup.sh demo|test [folder]}
@@ -62,19 +62,17 @@ have() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
 headers="import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h')))"
 
-# pymilter is built where it is installed: there are no wheels of it.
-find_missing_for_pymilter() {
-    ! "$venv/bin/python" -c 'import Milter' >/dev/null 2>&1 || return 0
-    want libmilter-dev [ -e /usr/include/libmilter/mfapi.h ]
-    want gcc have gcc
-    want libc6-dev [ -e /usr/include/stdio.h ]
-    want python3-dev "$python" -c "$headers"
+# The accelerator is built where it is installed, and tests compare it with the Python code.
+# Elsewhere it is left out where there is no compiler.
+find_missing_for_accelerator() {
+    need gcc have gcc
+    need libc6-dev [ -e /usr/include/stdio.h ]
+    need python3-dev "$python" -c "$headers"
 }
 
 find_missing() {
     [ -x "$venv/bin/python" ] || need python3-venv "$python" -c 'import ensurepip, venv'
     need nsd have nsd
-    find_missing_for_pymilter
     # apt would take another mail server away for Postfix.
     if have postfix >/dev/null || ! have sendmail >/dev/null; then
         want postfix have postfix
@@ -82,6 +80,7 @@ find_missing() {
         say "another mail server than Postfix is installed, so Postfix is not: no mail passes through it"
     fi
     [ "$purpose" = test ] || return 0
+    find_missing_for_accelerator
     need opendkim have opendkim
     need opendkim-tools have opendkim-genkey
     need libmail-dkim-perl perl -MMail::DKIM::Verifier -MMail::DKIM::Signer -e 1
@@ -131,7 +130,10 @@ install_packages() { # install_packages PACKAGE...
 # --- Environment --------------------------------------------------------------------
 
 digest() { # digest EXTRAS
-    { cat pyproject.toml constraints.txt scripts/setup.sh && echo "$1"; } | cksum
+    {
+        cat pyproject.toml setup.py src/dkimcore/_speedups.c constraints.txt scripts/setup.sh &&
+            echo "$1"
+    } | cksum
 }
 
 stamped() { [ "$(cat "$venv/.dkimcore-$1" 2>/dev/null)" = "$(digest "$2")" ]; }
@@ -179,13 +181,8 @@ fi
 if [ -n "$wanted" ]; then
     say "going on without$wanted; for the whole demonstration:"
     printf '    sudo %s%s\n' "$apt_command" "$wanted" >&2
-    [ "$wanted" = " postfix" ] || extras=cli
 fi
 if ! installed && ! make_environment; then
-    say "it failed. If pymilter cannot be built, what it needs is in"
-    printf '    sudo %s libmilter-dev gcc libc6-dev python3-dev\n' "$apt_command" >&2
-    [ "$purpose$extras" = democli,milter ] || exit 1
-    say "going on without the milter"
-    extras=cli
-    installed || make_environment
+    say "it failed: see above"
+    exit 1
 fi

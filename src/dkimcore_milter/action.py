@@ -1,4 +1,4 @@
-"""What a milter can answer and change: plain values that say nothing about libmilter."""
+"""What a milter can answer and change: plain values that say nothing of its protocol."""
 
 from __future__ import annotations
 

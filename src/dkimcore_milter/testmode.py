@@ -237,7 +237,7 @@ def _why(line: LogLine) -> str:
 
 
 def _shown(modification: Modification) -> str:
-    """Say what libmilter would be asked for, as opendkim(8) does."""
+    """Say what an MTA would be asked for, as opendkim(8) does."""
     match modification:
         case InsertField(field):
             value = _text(field.value).removeprefix(" ")
