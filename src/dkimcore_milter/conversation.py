@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dkimcore_milter import wire
 from dkimcore_milter.action import CONTINUE, Verdict
 from dkimcore_milter.connection import Connection
+from dkimcore_milter.inbox import Inbox
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.macros import MacroTable
 from dkimcore_milter.negotiation import Agreement, Steps, agree, needed_actions
@@ -75,6 +76,7 @@ class Conversation:
         "_connection",
         "_fields",
         "_header_ended",
+        "_inbox",
         "_is_concluding",
         "_leading_space",
         "_macros",
@@ -82,9 +84,7 @@ class Conversation:
         "_mute_recipients",
         "_mute_senders",
         "_octets",
-        "_rest",
         "_service",
-        "_wanted",
         "need",
         "under_way",
         "work",
@@ -96,8 +96,7 @@ class Conversation:
         self._agreement: Agreement | None = None
         self._leading_space = False
         self._mute_fields = self._mute_senders = self._mute_recipients = False
-        self._rest = bytearray()
-        self._wanted = wire.HEAD_OCTETS
+        self._inbox = Inbox()
         self.need = Need.OCTETS
         self.work: Work | None = None
         self._is_concluding = False
@@ -132,14 +131,6 @@ class Conversation:
         Returns:
             What to send.
         """
-        rest = self._rest
-        if rest:
-            rest += octets
-            if len(rest) < self._wanted:
-                self.need = Need.OCTETS
-                return b""
-            octets = bytes(rest)
-            rest.clear()
         return self._consume(octets)
 
     def resume(self, go_on: Callable[[], bytes]) -> bytes:
@@ -154,9 +145,7 @@ class Conversation:
         self.work = None
         self._is_concluding = False
         answer = go_on()
-        octets = bytes(self._rest)
-        self._rest.clear()
-        return answer + self._consume(octets)
+        return answer + self._consume(self._inbox.take())
 
     def progress(self) -> bytes:
         """Return what tells the MTA that we still work; nothing where it may not be told."""
@@ -170,16 +159,17 @@ class Conversation:
     def _consume(self, octets: bytes) -> bytes:
         """Handle all packets that are complete, and keep the rest."""
         self.need = Need.OCTETS
-        self._wanted = wire.HEAD_OCTETS
         out: list[bytes] = []
         try:
+            if self._inbox.rest:
+                octets = self._inbox.join(octets)
             at = self._handle(octets, out)
+            if at < len(octets):
+                self._inbox.keep(octets, at)
         except ProtocolError as exc:
             self._say(f"milter protocol error: {exc}", "protocol-error")
             self.need = Need.END
             return b"".join(out)
-        if at < len(octets):
-            self._rest += octets[at:] if at else octets
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _handle(self, octets: bytes, out: list[bytes]) -> int:
@@ -188,8 +178,7 @@ class Conversation:
         while end - at >= wire.HEAD_OCTETS:
             size, letter = wire.HEAD(octets, at)
             following = at + 4 + size
-            if following > end or size == 0:
-                self._wanted = 4 + _checked(size)
+            if following > end or size == 0:  # the inbox says whether that may be
                 break
             if letter == _FIELD and self._agreement is not None:
                 at = self._take_fields(octets, at, out)
@@ -399,12 +388,6 @@ class Conversation:
 
     def _say(self, text: str, event: str) -> None:
         self._service.log(LogLine(level=Level.ERR, text=text, event=event, job_id=self.job_id))
-
-
-def _checked(size: int) -> int:
-    if not 0 < size <= wire.MAX_PACKET_OCTETS:
-        raise ProtocolError(f"a packet of {size} octets")
-    return size
 
 
 _HANDLERS: dict[int, Callable[[Conversation, bytes], bytes | None]] = {
