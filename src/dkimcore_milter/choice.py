@@ -52,6 +52,9 @@ class Choice:
     unfit: str | None = None
 
 
+_NOBODY = Choice()
+
+
 class ChoiceRules:
     """Who is signed for, and with which keys.  Safe to share between threads.
 
@@ -107,7 +110,7 @@ class ChoiceRules:
         if self.single is not None:
             return _with_single_key(self.single, author, allowed=allowed)
         if not allowed or self._signing_table is None or self._key_table is None:
-            return Choice()
+            return _NOBODY
         planned = plan(author, self._signing_table, self._key_table, all_matches=self._all_matches)
         if planned:
             return Choice(planned=planned, domain=author.domain)
@@ -162,7 +165,7 @@ def _signing_row(row: Row) -> SigningRow:
 
 def _with_single_key(rules: SingleKeyRules, author: Mailbox, *, allowed: bool) -> Choice:
     if not rules.lists_domains:
-        return Choice()
+        return _NOBODY
     found = rules.find(author)
     if found is None:
         shown = printable(author.domain)

@@ -35,10 +35,11 @@ def log_results(
         told: How each is worded, by position.
     """
     settings, say = transaction.engine.settings.logging, transaction.say
-    domains = [str(one.signature.domain) for one in results if one.signature]
-    if len(domains) > 1:
-        text = f"message has signatures from {', '.join(domains)}"
-        say(Level.INFO, text, event="signatures")
+    if len(results) > 1:
+        domains = [str(one.signature.domain) for one in results if one.signature]
+        if len(domains) > 1:
+            text = f"message has signatures from {', '.join(domains)}"
+            say(Level.INFO, text, event="signatures")
     if settings.results and results:
         text = "; ".join(_summary(result, told[result.position]) for result in results)
         say(Level.INFO, text, event="results")

@@ -155,20 +155,18 @@ class MessageVerifying:
         """Judge the signatures, and write down what they came to."""
         verifying = self._transaction.engine.settings.verifying
         told = {result.position: IGNORED for result in self._ignored}
-        judged = []
-        found = self._verification.finish()
-        verification_limits_reached(self._transaction, found.usage.limits)
-        for result in found:
-            worded = told[result.position] = wording(result, verifying)
-            # A pass that a setting refuses speaks for the message as what it is called.
-            refused = result.passed and worded.status is not Status.PASS
-            judged.append(replace(result, status=worded.status) if refused else result)
-        results = VerifyResults(judged)
+        results = self._verification.finish()
+        verification_limits_reached(self._transaction, results.usage.limits)
+        for result in results:
+            told[result.position] = wording(result, verifying)
+        results = _as_told(results, told)
         self.passed = results.passed
         log_results(self._transaction, results, told)
         engine = self._transaction.engine
         engine.diagnostics.write(self._transaction, results, header=self._header)
-        everything = sorted((*results, *self._ignored), key=lambda result: result.position)
+        everything: Sequence[SignatureResult] = results
+        if self._ignored:
+            everything = sorted((*results, *self._ignored), key=lambda result: result.position)
         added: tuple[InsertField, ...] = ()
         if everything or verifying.always_add_results:
             added = (_results_field(self._transaction, everything, told),)
@@ -214,6 +212,16 @@ class MessageVerifying:
     @property
     def _logs_why(self) -> bool:
         return self._transaction.engine.settings.logging.why
+
+
+def _as_told(results: VerifyResults, told: Mapping[int, Wording]) -> VerifyResults:
+    """A pass that a setting refuses speaks for the message as what it is called."""
+    if all(told[one.position].status is Status.PASS for one in results if one.passed):
+        return results
+    return VerifyResults(
+        (replace(one, status=told[one.position].status) if one.passed else one for one in results),
+        usage=results.usage,
+    )
 
 
 def _results_field(
