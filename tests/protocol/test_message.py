@@ -76,13 +76,13 @@ def test_a_header_is_its_fields_in_order(end):
     assert list(header.positions(b"to")) == [1, 2]
     assert list(header.positions(b"cc")) == []
     assert list(header.positions(b"")) == []
-    assert list(header.names()) == [b"from", b"to"]
+    assert list(header.index) == [b"from", b"to"]
 
 
 def test_an_empty_header_has_no_fields():
     header = Header(b"")
     assert len(header) == 0
-    assert list(header.names()) == []
+    assert list(header.index) == []
     assert not header.has_bare_cr_or_lf
     assert list(header.canonical(Canonicalization.SIMPLE)) == []
 
@@ -91,7 +91,7 @@ def test_a_header_that_begins_with_a_fold_is_an_opaque_line():
     """Statement 60: nothing to continue, and no crash."""
     header = Header(b" folded\r\nFrom: a")
     assert len(header) == 2
-    assert list(header.names()) == [b"from"]
+    assert list(header.index) == [b"from"]
 
 
 @rfc("6376", "3.4.1")

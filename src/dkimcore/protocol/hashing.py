@@ -78,14 +78,17 @@ def select_fields(header: Header, names: Iterable[bytes], *, own_position: int =
     Returns:
         Positions in the header, in the order of ``h=``.
     """
+    index = header.index
     left: dict[bytes, list[int]] = {}
     selected = []
-    find = header.positions
     for name in names:
         instances = left.get(name)
         if instances is None:
-            left[name] = instances = [*find(name)]
-            if name == b"dkim-signature" and own_position in instances:
+            found = index.get(name)
+            if found is None:
+                continue
+            left[name] = instances = [*found]
+            if own_position in found:
                 instances.remove(own_position)
         if instances:
             selected.append(instances.pop())

@@ -18,7 +18,7 @@ from dkimcore.protocol.relax import reduce_white_space
 from dkimcore.protocol.speedups import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "Header",
@@ -147,8 +147,9 @@ class Header:
         """
         return self._index.get(name, ())
 
-    def names(self) -> Iterable[bytes]:
-        """The distinct field names in lower case, in order of first appearance."""
+    @property
+    def index(self) -> Mapping[bytes, Sequence[int]]:
+        """Where the fields of each name stand; names in lower case, as they first appear."""
         return self._index
 
     def without(self, positions: Iterable[int]) -> Header:

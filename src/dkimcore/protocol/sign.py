@@ -277,10 +277,9 @@ class Signing:
         """
         names: list[bytes] = []
         selected: list[int] = []
-        header, chosen = self._header, profile.field_octets
-        for name in header.names():
+        chosen = profile.field_octets
+        for name, positions in self._header.index.items():
             if name in chosen:
-                positions = header.positions(name)
                 if len(positions) == 1:  # nearly always; the other way takes twice as long
                     names.append(name)
                     selected.append(positions[0])

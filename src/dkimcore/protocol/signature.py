@@ -55,7 +55,6 @@ _SIGNED_FIELDS = re.compile(
 )
 # x-sig-q-tag-type ["/" x-sig-q-tag-args]: hyphenated-word and qp-hdr-value.
 _QUERY_METHOD = re.compile(rb"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:/[^ \t\r\n]++)?")
-_DIGITS = re.compile(rb"[0-9]++")
 
 # Where z= may be folded: anywhere but inside a hex-octet (section 2.11) or a UTF-8 character.
 _QP_PIECES = re.compile(rb"(?:=[0-9A-F]{2}|.[\x80-\xbf]*+){1,24}", re.DOTALL)
@@ -326,13 +325,13 @@ def _base64(value: bytes, tag: str) -> bytes:
 
 
 def _number(value: bytes, tag: str, digits: int) -> int:
-    if not _DIGITS.fullmatch(value) or len(value) > digits:
+    if not value.isdigit() or len(value) > digits:
         raise Unusable(_SYNTAX, f"{tag} is not a decimal number of at most {digits} digits")
     return int(value)
 
 
 def _time(value: bytes, tag: str) -> int:
-    return INFINITE if len(value) > 12 and _DIGITS.fullmatch(value) else _number(value, tag, 12)
+    return INFINITE if len(value) > 12 and value.isdigit() else _number(value, tag, 12)
 
 
 def _times(tags: dict[bytes, bytes]) -> tuple[int | None, int | None]:

@@ -182,10 +182,11 @@ class Verification:
         names = signature.signed_fields
         header = self._header
         candidate.positions = select_fields(header, names, own_position=candidate.field_position)
+        several = [name for name in _SEEN if len(header.index.get(name, ())) > 1]
         candidate.unsigned_fields = tuple(
             name.decode("ascii")
-            for name in _SEEN
-            if (instances := len(header.positions(name))) > 1 and instances > names.count(name)
+            for name in several
+            if len(header.positions(name)) > names.count(name)
         )
         refusal = self._refusal(signature)
         if refusal is not None:
