@@ -69,11 +69,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "dns_cache_hits": Family(help="Questions that the cache of DNS answers answered."),
     "dns_cache_misses": Family(help="Questions that the cache of DNS answers had to pass on."),
-    "key_operations": Family(
-        help="Signatures asked of private keys, by where the key is kept.", labels=("backend",)
-    ),
     "key_errors": Family(
-        help="Signatures that a private key did not make, by where it is kept and why.",
+        help="Failures to open a private key or to sign with it, by where it is kept and why.",
         labels=("backend", "kind"),
     ),
     "reloads": Family(help="Reloads of the configuration.", labels=("result",)),
@@ -110,7 +107,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "dns_query_seconds": Family(help="Time until a name server's answer, or the end of patience."),
     "key_operation_seconds": Family(
-        help="Time a private key took to sign, by where it is kept.", labels=("backend",)
+        help="Time a private key took to sign or to fail, by where it is kept.",
+        labels=("backend",),
     ),
 }
 """Every metric, by its name without ``dkimcore_milter_`` and ``_total``."""
@@ -175,11 +173,6 @@ class Count(_Cell):
     DNS_CACHE_HITS = ("dns_cache_hits",)
     DNS_CACHE_MISSES = ("dns_cache_misses",)
 
-    KEYS_FILE = ("key_operations", "file")
-    KEYS_VAULT = ("key_operations", "vault")
-    KEYS_AWS_KMS = ("key_operations", "aws-kms")
-    KEYS_PKCS11 = ("key_operations", "pkcs11")
-    KEYS_OTHER = ("key_operations", "other")
     KEY_ERRORS_FILE_NOT_FOUND = ("key_errors", "file", "not_found")
     KEY_ERRORS_FILE_DENIED = ("key_errors", "file", "denied")
     KEY_ERRORS_FILE_UNUSABLE = ("key_errors", "file", "unusable")

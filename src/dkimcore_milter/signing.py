@@ -19,6 +19,7 @@ from dkimcore.errors import (
     MessageError,
     SettingsError,
 )
+from dkimcore.protocol.algorithm import KeyType
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.mailbox import Mailbox
 from dkimcore.protocol.names import Auid, DomainName
@@ -26,7 +27,9 @@ from dkimcore.protocol.sign import Signing
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import DeleteField, InsertField
 from dkimcore_milter.engine import KeyTooSmall, is_remote
+from dkimcore_milter.keymeter import backend_of, count_key_error, sign_and_count
 from dkimcore_milter.logline import Level
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import Settled, conclude, internal_error, software_field
 
 if TYPE_CHECKING:
@@ -35,12 +38,14 @@ if TYPE_CHECKING:
     from dkimcore.signer import Signer
     from dkimcore_milter.action import Conclusion, Modification
     from dkimcore_milter.engine import Choice, Planned
+    from dkimcore_milter.metrics import Timer
     from dkimcore_milter.transaction import Transaction
 
 __all__ = ["MessageSigning", "start_signing", "table_error", "unsignable"]
 
 # RFC 5321 section 4.5.3.1.1 allows 64 octets; encoded, i= must fit in a line of 998.
 _LONGEST_LOCAL_PART = 254
+_MADE = {KeyType.RSA: Count.SIGNED_RSA, KeyType.ED25519: Count.SIGNED_ED25519}
 _CANONICALIZATIONS = {name.encode(): name for name in Canonicalization}
 
 
@@ -53,6 +58,7 @@ class MessageSigning:
         signers: Who signs, in order; the last ends up on top.
         deleted: Fields to delete, with numbers as of the message as it was received.
         may_be_slow: Whether a key is kept elsewhere.
+        timers: What times each signer's key.
 
     Raises:
         MessageError: The header cannot be signed honestly.
@@ -64,12 +70,14 @@ class MessageSigning:
         header: Header,
         *,
         signers: tuple[Signer, ...],
+        timers: tuple[Timer, ...],
         deleted: tuple[DeleteField, ...] = (),
         may_be_slow: bool = False,
     ) -> None:
         engine = transaction.engine
         self._transaction = transaction
         self._signers = signers
+        self._timers = timers
         self._deleted = deleted
         self._line_ends = _LineEnds() if engine.settings.signing.fix_crlf else None
         self.may_be_slow = may_be_slow
@@ -90,14 +98,20 @@ class MessageSigning:
         if self._line_ends is not None:
             self._signing.feed(self._line_ends.finish())
         inserted = []
-        for signer, task in zip(self._signers, self._signing.finish(), strict=True):
+        meter, tasks = self._transaction.meter, self._signing.finish()
+        for signer, timer, task in zip(self._signers, self._timers, tasks, strict=True):
             try:
-                field = task.complete(signer.key.sign_digest(task.header_hash))
+                signature_data = sign_and_count(
+                    signer.key, task.header_hash, timer=timer, meter=meter
+                )
+                field = task.complete(signature_data)
             except KeyBackendError as exc:
                 text = f"dkim_eom(): resource unavailable: {exc}"
                 self._transaction.say(Level.ERR, text, event="key-failed", **_names(signer))
                 return internal_error(self._transaction, text="resource unavailable")
             inserted.append(InsertField(field))
+        for signer in self._signers:
+            meter.count(_MADE[signer.key.algorithm.key_type])
         if self._transaction.engine.settings.logging.success:
             for signer in self._signers:
                 text = f"DKIM-Signature field added (s={signer.selector}, d={signer.domain})"
@@ -144,6 +158,7 @@ def start_signing(
             transaction,
             header,
             signers=tuple(signers),
+            timers=tuple(backend_of(planned.key_uri) for planned in choice.planned),
             deleted=tuple(deleted),
             may_be_slow=any(is_remote(planned.key_uri) for planned in choice.planned),
         )
@@ -170,6 +185,8 @@ def _key_error(
     """Settle a message for which a key cannot be had."""
     name = _key_name(planned)
     names = {"domain": str(planned.domain), "selector": str(planned.selector), "key": name}
+    if isinstance(error, KeyBackendError):
+        count_key_error(error, timer=backend_of(planned.key_uri), meter=transaction.meter)
     if isinstance(error, KeyTooSmall):
         return unsignable(transaction, error.problem)
     if isinstance(error, KeyBackendError):
