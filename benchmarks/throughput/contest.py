@@ -21,6 +21,7 @@ from benchmarks.throughput.scenario import (
     contestants,
     witness,
 )
+from tests.servers.dkimcoremilter import DkimcoreMilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ __all__ = ["Figures", "Outcome", "crowd", "measure", "percentile"]
 BUSY = 64  # connections that work beside those that are idle
 _SAMPLES = 2  # of a turn, verified after it
 _LEAST = 4  # messages of a turn
+_TOLD = 4000  # characters of what a filter wrote before a message failed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,7 +221,10 @@ def _named(what: str, server: FilterProcess) -> Iterator[None]:
     try:
         yield
     except Failed as error:
-        raise Failed(f"{what}: {error}\n{server.output()[-2000:]}") from error
+        told = server.output()
+        if isinstance(server, DkimcoreMilter):
+            told += "".join(f"{entry}\n" for entry in server.log()[1:])
+        raise Failed(f"{what}: {error}\n{told[:_TOLD]}") from error
 
 
 def _most(one: Memory, other: Memory) -> Memory:
