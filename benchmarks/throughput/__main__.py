@@ -25,6 +25,7 @@ from benchmarks.throughput.scenario import Pace
 from benchmarks.throughput.tables import sections, targets
 from dkimcore.version import __version__
 from tests.servers import find_program
+from tests.servers.filterprocess import DidNotStart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,9 @@ def main() -> int:
         report, outcomes = _run(cells, pace, _conditions(mode, pace))
     except (Failed, WrongAnswer) as error:
         print(f"a message failed: {error}", file=sys.stderr)
+        return 1
+    except DidNotStart as error:
+        print(f"a filter did not start: {error}", file=sys.stderr)
         return 1
     print(as_text(report), end="")
     if arguments.json:
