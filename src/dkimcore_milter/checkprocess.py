@@ -64,6 +64,13 @@ def check_process(settings: Settings, visitor: Visitor, findings: Findings) -> N
                 "a higher one",
                 place,
             )
+        if listen.host is None and settings.hosts.signs:
+            # The protocol has no login: who connects says whose mail it is.
+            findings.warning(
+                f"Socket {listen} lets everybody who reaches this host have mail signed; write "
+                f"{listen.family}:{listen.port}@localhost",
+                place,
+            )
     else:
         _socket_file(settings, listen, visitor, findings)
 

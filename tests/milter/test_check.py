@@ -275,6 +275,15 @@ def test_a_umask_by_which_postfix_cannot_connect_or_everybody_can(site):
     only(found(site, f"{socket}UMask 0", socket=""), ":3: warning: UMask 000 lets every user")
 
 
+def test_a_tcp_socket_on_all_addresses_lets_everybody_have_mail_signed(site):
+    site.key("k")
+    signs = "Domain example.com\nSelector s\nKeyFile k\nUMask 007"
+    told = "warning: Socket inet:8891 lets everybody who reaches this host have mail signed; write"
+    only(found(site, signs, socket="Socket inet:8891"), told)
+    assert found(site, signs, socket="Socket inet:8891@0.0.0.0") == []  # that is meant
+    assert found(site, "Mode v", socket="Socket inet:8891") == []
+
+
 def test_directories_and_the_pid_file(site):
     conf = f"Mode v\nPidFile {site.folder}\nDiagnosticDirectory {site.folder}/none"
     findings = found(site, conf)
