@@ -5,8 +5,8 @@
  * this file may hold and how the two are kept equal.
  *
  * Octets are looked at 64 at a time. A bit mask of a block says where its white space and line
- * ends are, a few operations on masks say which octets go, and no branch depends on an octet
- * except one per block: so no body is much slower than another.
+ * ends are, a few operations on masks say which octets go, and no block takes much longer than
+ * another: so a hostile body is about as fast as any.
  *
  * Nothing is read but bytes objects, which cannot change. Buffers are written at most ROOM octets
  * behind what they hold, and are that much larger. The GIL is kept: a piece takes some 40 us.
@@ -46,10 +46,6 @@ is_wsp(uint8_t octet)
 }
 
 /* --- Masks: bit n stands for octet n of a block ----------------------------------------- */
-
-typedef struct {
-    uint64_t tab, wsp, cr, lf;
-} Masks;
 
 #ifdef USE_SSE2
 
@@ -714,7 +710,7 @@ divide(uint8_t *start, const uint8_t *end, PyObject *fields, PyObject *index)
             return -1;
         if (border == end)
             return 0;
-        start += border + 2 - start;
+        start += (border - start) + 2;
     }
 }
 
