@@ -74,7 +74,6 @@ class Engine:
     Args:
         settings: The settings.
         clock: The time, in seconds since 1970.
-        trace: Takes a line about each key query.
         uid: As for `load`.
 
     Attributes:
@@ -90,7 +89,6 @@ class Engine:
         settings: Settings,
         *,
         clock: Callable[[], float],
-        trace: Callable[[str], None] | None,
         uid: int | None,
     ) -> None:
         sources = Sources(settings)
@@ -98,7 +96,7 @@ class Engine:
         self.settings = settings
         self.profile: SigningProfile = signing_profile(signing, sources)
         self.policy: VerifyPolicy = verify_policy(settings, sources)
-        self.resolver: TxtResolver = make_resolver(settings, sources, trace=trace)
+        self.resolver: TxtResolver = make_resolver(settings, sources)
         self.diagnostics = DiagnosticDirectory(settings)
         self._clock = clock
         self._uid = uid
@@ -124,7 +122,6 @@ class Engine:
         settings: Settings,
         *,
         clock: Callable[[], float] = time.time,
-        trace: Callable[[str], None] | None = None,
         uid: int | None = None,
     ) -> Engine:
         """Load all tables and lists; no key is opened (see `preload`).
@@ -132,15 +129,13 @@ class Engine:
         Args:
             settings: The settings.
             clock: The time, in seconds since 1970.
-            trace: Takes a line about each key query, if ResolverTracing is set; None: nothing
-                is traced.
             uid: The user to whom keys may belong, besides root (RequireSafeKeys): that of
                 UserID; None means the one we run as.
 
         Raises:
             ConfigError: A data set cannot be read, or a value cannot be; names file and line.
         """
-        return cls(settings, clock=clock, trace=trace, uid=uid)
+        return cls(settings, clock=clock, uid=uid)
 
     def now(self) -> int:
         """Return the time in seconds since 1970."""

@@ -37,7 +37,7 @@ LogMaker: TypeAlias = Callable[[Settings], LogSink]
 after each reload unless the root directory was changed."""
 
 
-def load_engine(settings: Settings, *, log: LogSink) -> Engine:
+def load_engine(settings: Settings) -> Engine:
     """Load the tables and open the single key.
 
     Raises:
@@ -45,11 +45,7 @@ def load_engine(settings: Settings, *, log: LogSink) -> Engine:
         KeyBackendError: The key cannot be used.
         StartFailure: There is no such user as UserID names.
     """
-    engine = Engine.load(
-        settings,
-        trace=lambda text: log(LogLine(level=Level.DEBUG, text=text, event="key-query")),
-        uid=privileges.future_uid(settings.process.user),
-    )
+    engine = Engine.load(settings, uid=privileges.future_uid(settings.process.user))
     engine.preload()
     return engine
 
@@ -96,7 +92,7 @@ class Launch:
         listen = self._parse_socket()
         self._metrics = MetricsSocket.read(self._settings)
         self._log = log = self._make_log(self._settings)
-        engine = load_engine(self._settings, log=log)
+        engine = load_engine(self._settings)
         self._base_directory()
         account = None
         if self._process.user is not None:

@@ -16,40 +16,64 @@ from dkimcore.protocol.names import fold_domain
 from dkimcore.resolvers import DeadlineTxtResolver, PeekTxtResolver, TxtResolver
 from dkimcore.resolvers.dnspython import DnspythonResolver
 from dkimcore.resolvers.static import StaticResolver
+from dkimcore_milter.logline import Level
 from dkimcore_milter.measuredresolver import MeasuredResolver
-from dkimcore_milter.meter import Measurable
 from dkimcore_milter.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dkimcore.settings.model import Resolving, Settings, Source
+    from dkimcore.settings.model import Settings, Source
     from dkimcore.tables import DataSet
-    from dkimcore_milter.meter import Meter
     from dkimcore_milter.sources import Sources
+    from dkimcore_milter.transaction import Transaction
 
-__all__ = ["DataSetResolver", "TracingResolver", "make_resolver"]
+__all__ = ["DataSetResolver", "TracingResolver", "make_resolver", "message_resolver"]
 
 _WITH_PORT = re.compile(r"\[(?P<ipv6>[^\]]+)\](?::(?P<port6>\d+))?|(?P<ipv4>[^:]+):(?P<port4>\d+)")
 
 
-def make_resolver(
-    settings: Settings, sources: Sources, *, trace: Callable[[str], None] | None = None
-) -> TxtResolver:
+def make_resolver(settings: Settings, sources: Sources) -> TxtResolver:
     """Return the resolver that the settings ask for; no query is sent.
 
     Args:
         settings: The settings.
         sources: Loads the data sets they name.
-        trace: Takes a line about each query and its answer, if ResolverTracing is set.
 
     Raises:
         ConfigError: A file of key records cannot be read, or a name server is no address.
     """
-    resolver = _resolver(settings.resolving, sources)
-    if trace is None or not settings.logging.resolver_tracing:
-        return resolver
-    return TracingResolver(resolver, trace)
+    resolving = settings.resolving
+    if resolving.test_public_keys is not None:
+        return _from_file(resolving.test_public_keys, sources)
+    records = sources.data_set(resolving.test_dns_data, fold=fold_domain)
+    if records is not None:
+        return DataSetResolver(records)
+    nameservers = None
+    if resolving.nameservers:
+        nameservers = [_name_server(text, sources) for text in resolving.nameservers]
+    return MeasuredResolver(
+        DnspythonResolver(
+            nameservers=nameservers,
+            # With 0 OpenDKIM waits for ever; what a message may take ends it here.
+            timeout=float(resolving.timeout or resolving.message_timeout),
+            tcp=resolving.tcp,
+        )
+    )
+
+
+def message_resolver(transaction: Transaction) -> TxtResolver:
+    """Return who answers the key queries of a message, and says so in the log if that is wanted.
+
+    Args:
+        transaction: The message, whose queue id the lines carry (ResolverTracing).
+    """
+    engine = transaction.engine
+    if not engine.settings.logging.resolver_tracing:
+        return engine.resolver
+    return TracingResolver(
+        engine.resolver, lambda text: transaction.say(Level.DEBUG, text, event="key-query")
+    )
 
 
 class DataSetResolver:
@@ -96,11 +120,6 @@ class TracingResolver:
         self._resolver = resolver
         self._trace = trace
 
-    def measure(self, meter: Meter) -> None:
-        """Let the resolver count there from now on."""
-        if isinstance(self._resolver, Measurable):
-            self._resolver.measure(meter)
-
     def lookup_txt(self, name: str, *, timeout: float | None = None) -> TxtAnswer:
         """Ask for the TXT records at a name; `timeout` is passed on where it is understood."""
         if timeout is not None and isinstance(self._resolver, DeadlineTxtResolver):
@@ -123,25 +142,6 @@ class TracingResolver:
         what = f"{len(answer.records)} records" if answer.records else answer.detail or "nothing"
         line = f"query for TXT {printable(name)}: {answer.status.name.lower()}, {printable(what)}"
         self._trace(f"{line}{', DNSSEC' if answer.authentic else ''}")
-
-
-def _resolver(resolving: Resolving, sources: Sources) -> TxtResolver:
-    if resolving.test_public_keys is not None:
-        return _from_file(resolving.test_public_keys, sources)
-    records = sources.data_set(resolving.test_dns_data, fold=fold_domain)
-    if records is not None:
-        return DataSetResolver(records)
-    nameservers = None
-    if resolving.nameservers:
-        nameservers = [_name_server(text, sources) for text in resolving.nameservers]
-    return MeasuredResolver(
-        DnspythonResolver(
-            nameservers=nameservers,
-            # With 0 OpenDKIM waits for ever; what a message may take ends it here.
-            timeout=float(resolving.timeout or resolving.message_timeout),
-            tcp=resolving.tcp,
-        )
-    )
 
 
 def _from_file(source: Source, sources: Sources) -> StaticResolver:

@@ -286,7 +286,7 @@ class _Supervisor:
             # Who we are and where we listen cannot change while we run (reference 6.11).
             settings = replace(settings, process=self._settings.process)
             log = self._launch.make_log_again(settings) or self._log
-            engine = load_engine(settings, log=log)
+            engine = load_engine(settings)
         except ConfigError as exc:
             where = f"{exc.file}: configuration error at line {exc.line or 0}: "
             text = f"{where if exc.file else ''}{exc.problem}"

@@ -22,6 +22,7 @@ from dkimcore_milter.logline import Level
 from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import conclude, software_field
 from dkimcore_milter.printable import printable
+from dkimcore_milter.resolving import message_resolver
 from dkimcore_milter.resultlog import log_results
 from dkimcore_milter.selection import select
 from dkimcore_milter.wording import IGNORED, Option, wording, words
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["Cleaning", "MessageVerifying", "forged_fields"]
 
 _LONGEST_NAME = 253  # RFC 1035 section 2.3.4
+_RESULTS = {
+    Status(count.labels[0]): count for count in Count if count.family == "signatures_verified"
+}
 _MALFORMED = "dkim=permerror (bad message/signature format)"
 
 
@@ -109,7 +113,10 @@ class MessageVerifying:
         author: Its author, for MaximumSignaturesToVerify 0; None if it has none.
     """
 
-    __slots__ = ("_header", "_ignored", "_transaction", "_verification", "passed", "waits")
+    __slots__ = (
+        *("_header", "_ignored", "_resolver", "_transaction", "_verification"),
+        *("passed", "waits"),
+    )
 
     may_be_slow = False
 
@@ -129,14 +136,15 @@ class MessageVerifying:
         self._verification = Verification(
             header, now=engine.now(), policy=engine.policy, positions=selection.positions
         )
-        self.waits = not answer_at_hand(self._verification, engine.resolver)
+        self._resolver = message_resolver(transaction)
+        self.waits = not answer_at_hand(self._verification, self._resolver)
 
     def ask(self) -> None:
         """Ask for the keys; this may take as long as a message may wait for the DNS."""
         engine = self._transaction.engine
         patience = engine.settings.resolving.message_timeout
         begun = time.monotonic()
-        ask(self._verification, engine.resolver, patience)
+        ask(self._verification, self._resolver, patience)
         self.waits = False
         if time.monotonic() - begun >= patience:
             text = f"time for key queries, {patience} seconds allowed"
@@ -161,6 +169,7 @@ class MessageVerifying:
             told[result.position] = wording(result, verifying)
         results = _as_told(results, told)
         self.passed = results.passed
+        self._count(results, told)
         log_results(self._transaction, results, told)
         engine = self._transaction.engine
         engine.diagnostics.write(self._transaction, results, header=self._header)
@@ -176,6 +185,14 @@ class MessageVerifying:
             *software_field(self._transaction),
         )
         return self._conclude(results, told, modifications)
+
+    def _count(self, results: VerifyResults, told: Mapping[int, Wording]) -> None:
+        """Count the signatures by what Authentication-Results says of them."""
+        meter = self._transaction.meter
+        for result in results:
+            meter.count(_RESULTS[told[result.position].status])
+        if not results and not self._ignored:
+            meter.count(Count.VERIFIED_NONE)
 
     def _conclude(
         self,

@@ -275,3 +275,4 @@ def test_the_filters_user_writes_in_the_other_root_directory(tmp_path, name):
         assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (nobody.pw_uid, 0o600)
         traced = milter.wait_for("query for TXT s1._domainkey.example.com")
         assert (traced["level"], traced["event"]) == ("debug", "key-query")
+        assert traced["job_id"] == "4XyZ3k1Qzbz1"

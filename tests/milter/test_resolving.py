@@ -13,8 +13,9 @@ from dkimcore.resolvers.static import StaticResolver
 from dkimcore.settings.model import Logging, Resolving, Settings
 from dkimcore_milter.engine import Engine
 from dkimcore_milter.measuredresolver import MeasuredResolver
-from dkimcore_milter.resolving import TracingResolver, make_resolver
+from dkimcore_milter.resolving import TracingResolver, make_resolver, message_resolver
 from dkimcore_milter.sources import Sources
+from dkimcore_milter.transaction import Transaction
 from tests.milter.site import Site
 
 NAME = "s1._domainkey.example.com."
@@ -25,8 +26,8 @@ def site(tmp_path):
     return Site(tmp_path)
 
 
-def resolver(settings, trace=None):
-    return make_resolver(settings, Sources(settings), trace=trace)
+def resolver(settings):
+    return make_resolver(settings, Sources(settings))
 
 
 def test_key_records_come_from_a_file_instead_of_the_dns(site):
@@ -86,20 +87,20 @@ def test_what_is_no_name_server_is_refused_with_its_line(server):
         resolver(settings)
 
 
-def test_each_query_is_traced_on_request(site):
+def test_each_query_is_traced_on_request_with_the_queue_id(site):
     lines = []
     site.write("records", "s1._domainkey.example.com v=DKIM1; p=\n")
     settings = site.settings("TestPublicKeys records\nResolverTracing yes")
-    found = Engine.load(settings, trace=lines.append).resolver
+    message = Transaction(engine=Engine.load(settings), log=lines.append, job_id="4Bq1")
+    found = message_resolver(message)
     found.lookup_txt(NAME)
     found.lookup_txt("no\nsuch.example.")
-    assert lines == [
-        f"query for TXT {NAME}: found, 1 records",
-        "query for TXT no such.example.: no_record, not among the given records",
+    assert [str(line) for line in lines] == [
+        f"4Bq1: query for TXT {NAME}: found, 1 records",
+        "4Bq1: query for TXT no such.example.: no_record, not among the given records",
     ]
-    quiet = replace(settings, logging=Logging(resolver_tracing=False))
-    assert isinstance(Engine.load(quiet, trace=lines.append).resolver, StaticResolver)
-    assert isinstance(Engine.load(settings).resolver, StaticResolver)
+    quiet = Engine.load(replace(settings, logging=Logging(resolver_tracing=False)))
+    assert message_resolver(Transaction(engine=quiet, log=lines.append)) is quiet.resolver
 
 
 class Patient:
