@@ -77,7 +77,7 @@ class Look:
         found: dict[str, list[int]] = {}
         for one in self.processes:
             found.setdefault(one.role, []).append(one.descriptors)
-        return {role: sorted(counts) for role, counts in found.items()}
+        return {role: sorted(found[role]) for role in sorted(found)}
 
 
 @dataclass(slots=True, kw_only=True)

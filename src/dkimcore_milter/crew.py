@@ -15,7 +15,7 @@ from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.signals import blocked
-from dkimcore_milter.worker import DRAIN, work
+from dkimcore_milter.worker import DRAIN, RELIEF, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,12 +41,14 @@ class _Member:
         control: The connection to it.
         row: Its row of the board.
         draining: Whether it was told to end with its last connection.
+        mute: Whether its end of the connection is closed.
     """
 
     pid: int
     row: int
     control: socket.socket
     draining: bool = False
+    mute: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,30 @@ class Crew:
     def controls(self) -> tuple[socket.socket, ...]:
         """The connections to the workers: what no other process may hold open."""
         return tuple(member.control for member in self._members)
+
+    @property
+    def voices(self) -> tuple[socket.socket, ...]:
+        """What to wait for besides signals: workers that may ask for relief."""
+        return tuple(member.control for member in self._members if not member.mute)
+
+    def relieve(self, generation: Generation) -> int:
+        """Let a new worker take the place of each that asks for it (DkimcoreMaximumMemory).
+
+        Returns:
+            How many were started.
+
+        Raises:
+            StartFailure: The system refused (status 71); who asked serves on, and asks again.
+        """
+        count = 0
+        for member in tuple(self._members):
+            if _asks(member):
+                self.hire(generation)
+                member.draining = True
+                with contextlib.suppress(OSError):  # it died: reap() finds it
+                    member.control.send(DRAIN)
+                count += 1
+        return count
 
     def hire(self, generation: Generation) -> None:
         """Start a worker.
@@ -195,6 +221,18 @@ class Crew:
     def _free(self, row: int) -> None:
         if all(member.row != row for member in self._members):
             self._board.clear_gauges(row)
+
+
+def _asks(member: _Member) -> bool:
+    """Read what a worker says, if anything; whether it asks for relief."""
+    try:
+        said = member.control.recv(64, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        said = b""
+    member.mute = not said
+    return RELIEF in said and not member.draining
 
 
 def _end(member: _Member) -> None:

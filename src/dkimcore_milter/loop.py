@@ -18,6 +18,7 @@ from dkimcore_milter.channel import Channel
 from dkimcore_milter.conversation import Conversation
 from dkimcore_milter.failure import describe
 from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.threads import THREADS, Threads
 from dkimcore_milter.timers import Timers
 
@@ -38,6 +39,9 @@ MAXIMUM_CONNECTIONS = 1024
 """How many connections a worker serves; more than a Postfix of 1000 processes opens."""
 
 _SWEEP_SECONDS = 60.0
+
+_EPISODE_SECONDS = 60.0
+"""What happens again sooner than this is not logged again."""
 
 _Result = tuple[Channel, "Callable[[], bytes] | BaseException"]
 
@@ -75,6 +79,7 @@ class Loop:
         self._working: dict[Channel, float] = {}  # since when, or when they were told last
         self._again: list[Channel] = []
         self._results: deque[_Result] = deque()
+        self._quiet_until = 0.0
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.setblocking(False)  # noqa: FBT003 - its only form
@@ -218,7 +223,24 @@ class Loop:
             with contextlib.suppress(OSError):  # it is awake already, or over
                 self._waker.send(b"!")
 
-        self._threads.do(run)
+        if not self._threads.do(run):
+            self._tell_busy(channel)
+
+    def _tell_busy(self, channel: Channel) -> None:
+        """Count a message that waits for a thread; say so now and then."""
+        self._service.meter.count(Count.LIMIT_THREADS)
+        if self.now >= self._quiet_until:
+            self._quiet_until = self.now + _EPISODE_SECONDS
+            self._service.log(
+                LogLine(
+                    level=Level.WARNING,
+                    text="limit reached: all threads wait for the DNS or for keys; so does this "
+                    "message, for a thread",
+                    event="limit-reached",
+                    job_id=channel.conversation.job_id,
+                    fields={"limit": Count.LIMIT_THREADS.labels[0]},
+                )
+            )
 
     def _take_results(self) -> None:
         while self._results:

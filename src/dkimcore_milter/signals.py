@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
 __all__ = ["OBEYED", "Event", "Interrupted", "Signals", "blocked"]
@@ -63,17 +63,20 @@ class Signals:
         self._woken.close()
         self._waker.close()
 
-    def wait(self, timeout: float | None = None) -> frozenset[Event]:
+    def wait(
+        self, timeout: float | None = None, *, also: Sequence[socket.socket] = ()
+    ) -> frozenset[Event]:
         """Wait for signals.
 
         Args:
             timeout: Seconds; None means until one comes.
+            also: Sockets; what can be read from one ends the wait as well.
 
         Returns:
             What came since the last call; nothing if the time was up.
         """
         if not self._pending:
-            select.select((self._woken,), (), (), timeout)
+            select.select((self._woken, *also), (), (), timeout)
         with contextlib.suppress(BlockingIOError):
             self._woken.recv(4096)
         events = frozenset(self._pending)

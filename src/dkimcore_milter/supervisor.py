@@ -163,7 +163,7 @@ class _Supervisor:
     def _watch(self, signals: Signals) -> int:
         """Obey signals and replace workers, until something ends the filter."""
         while True:
-            events = signals.wait(self._patience())
+            events = signals.wait(self._patience(), also=self._crew.voices)
             if Event.STOP in events:
                 return os.EX_OK
             for death in self._crew.reap():
@@ -173,6 +173,7 @@ class _Supervisor:
             if Event.RELOAD in events:
                 self._reload(signals)
             self._hire_due()
+            self._relieve()
             self._mind_exporter()
             self._launch.readiness.ping()
 
@@ -220,6 +221,14 @@ class _Supervisor:
                 else:
                     self._meter.count(Count.WORKER_STARTS)
                     self._meter.count(Count.WORKER_RESTARTS)
+
+    def _relieve(self) -> None:
+        """Replace the workers that have grown too much."""
+        try:
+            self._meter.count(Count.WORKER_STARTS, self._crew.relieve(self._generation))
+        except StartFailure as exc:
+            text = f"{exc}; no successor for a worker, trying again"
+            self._say(text, "worker-not-started", level=Level.ERR)
 
     def _sockets(self) -> tuple[socket.socket, ...]:
         return self._exporter.sockets if self._exporter is not None else ()

@@ -33,20 +33,28 @@ class Threads:
         self._idle = threading.Semaphore(0)
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def do(self, call: Callable[[], None]) -> None:
-        """Let a thread call this, soon; it must not raise.  For one thread's use."""
+    def do(self, call: Callable[[], None]) -> bool:
+        """Let a thread call this, soon; it must not raise.  For one thread's use.
+
+        Returns:
+            Whether a thread was free for it; if not, it waits for one.
+        """
         self._calls.put(call)
-        if self._idle.acquire(blocking=False) or self._count >= self._limit:
-            return
+        if self._idle.acquire(blocking=False):
+            return True
+        if self._count >= self._limit:
+            return False
         try:
             threading.Thread(target=self._run, daemon=True, name=f"wait-{self._count}").start()
         except RuntimeError:  # the system has no more threads
-            if self._count == 0:
-                mine = self._calls.get()
-                if mine is not None:
-                    mine()
+            if self._count > 0:
+                return False
+            mine = self._calls.get()
+            if mine is not None:
+                mine()
         else:
             self._count += 1
+        return True
 
     def end(self) -> None:
         """Let all threads end when they have done what they were told."""

@@ -14,21 +14,29 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.loop import Loop
 from dkimcore_milter.meter import Measurable
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.service import Service
-from dkimcore_milter.vitals import VITALS_SECONDS, show_vitals
+from dkimcore_milter.vitals import VITALS_SECONDS, resident_memory, show_vitals
 
 if TYPE_CHECKING:
     from dkimcore_milter.engine import Engine
     from dkimcore_milter.logline import LogSink
     from dkimcore_milter.meter import Board, Meter
 
-__all__ = ["DRAIN", "Generation", "work"]
+__all__ = ["DRAIN", "RELIEF", "Generation", "work"]
 
 DRAIN = b"d"
 """What a supervisor sends for: take no more connections, end when the last one is closed.  The
 worker sends it back as soon as it takes none.  The end of the connection means: end now."""
+
+RELIEF = b"r"
+"""What a worker sends that has grown too much (DkimcoreMaximumMemory): let another take my
+place.  It serves until it is told to drain."""
+
+_MIB = 1 << 20
 
 _MEANT_FOR_SUPERVISOR = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
@@ -88,17 +96,45 @@ def _take_signals() -> None:
 class _Worker:
     def __init__(self, generation: Generation, control: socket.socket, meter: Meter) -> None:
         self._control = control
+        self._log = generation.log
+        self._meter = meter
         self._is_draining = False
+        self._has_told = False
+        limits = generation.engine.settings.limits
+        self._may_grow = limits.memory * _MIB
+        self._grown_from = resident_memory() or 0
         service = Service(
             engine=generation.engine, log=generation.log, meter=meter, inet=generation.inet
         )
-        self._loop = Loop(service, socket.socket(fileno=generation.listener))
+        self._loop = Loop(
+            service,
+            socket.socket(fileno=generation.listener),
+            maximum=limits.connections,
+            threads=limits.threads,
+        )
         self._loop.listen_to(control, self._obey)
-        self._loop.every(VITALS_SECONDS, lambda: show_vitals(meter))
+        self._loop.every(VITALS_SECONDS, self._look)
 
     def run(self) -> int:
         self._loop.run()
         return os.EX_OK
+
+    def _look(self) -> None:
+        """Show how we are, and ask for relief if we have become too large."""
+        show_vitals(self._meter)
+        grown = (resident_memory() or 0) - self._grown_from
+        if not self._may_grow or grown <= self._may_grow or self._is_draining:
+            return
+        if not self._has_told:
+            self._has_told = True
+            self._meter.count(Count.LIMIT_MEMORY)
+            text = (
+                f"grown by {grown // _MIB} MiB, {self._may_grow // _MIB} allowed: another worker "
+                "takes the place of this one"
+            )
+            self._log(LogLine(level=Level.WARNING, text=text, event="memory-full"))
+        with contextlib.suppress(OSError):  # asked again at the next look
+            self._control.send(RELIEF)
 
     def _obey(self) -> None:
         """Do what the supervisor says."""

@@ -43,7 +43,7 @@ SPECIAL = {
     "limits.header_fields": st.integers(10, 10**9),
     "limits.recipients": st.integers(100, 10**9),
     "limits.queries": st.integers(1, 1000),
-    "limits.connections": st.integers(1, 100_000),
+    "limits.connections": st.integers(1, 60_000),
     "limits.threads": st.integers(1, 1024),
     "limits.memory": st.one_of(st.just(0), st.integers(16, 1_048_576)),
 }

@@ -67,6 +67,7 @@ def test_what_is_not_honoured_though_in_use_is_what_the_project_has_put_off():
         *("RequestReports", "SendReports"),
         *("BogusKey", "ResolverConfiguration", "TrustAnchorFile"),  # DNSSEC is the server's
         *("KeepTemporaryFiles", "TemporaryDirectory"),  # there are no such files
+        "MilterDebug",  # it is libmilter's
         *("QueryCache", "SoftStart", "WeakSyntaxChecks"),  # always so, or nothing to soften
     }
 

@@ -107,7 +107,7 @@ def test_what_a_text_means_for_a_field(field, text, value):
         ("limits.queries", "0", "at least 1"),
         ("limits.queries", "1001", "at most 1000"),
         ("limits.connections", "0", "at least 1"),
-        ("limits.connections", "100001", "at most 100000"),
+        ("limits.connections", "60001", "at most 60000; add workers instead"),
         ("limits.threads", "0", "at least 1"),
         ("limits.threads", "1025", "at most 1024"),
         ("limits.memory", "15", "at least 16; it is in MiB, and 0 means no limit"),

@@ -100,7 +100,7 @@ _SPECIAL: dict[str, Reader] = {
     "limits.header_fields": Integer(minimum=10, hint="; a usual message has 20 to 60 fields"),
     "limits.recipients": Integer(minimum=100, hint="; RFC 5321 section 4.5.3.1.8 asks for that"),
     "limits.queries": Integer(minimum=1, maximum=1000),
-    "limits.connections": Integer(minimum=1, maximum=100_000),
+    "limits.connections": Integer(minimum=1, maximum=60_000, hint="; add workers instead"),
     "limits.threads": Integer(minimum=1, maximum=1024),
     "limits.memory": Integer(
         minimum=16, maximum=1_048_576, instead={0: 0}, hint="; it is in MiB, and 0 means no limit"
