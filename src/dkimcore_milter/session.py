@@ -46,6 +46,7 @@ class Session:
     ) -> None:
         self._engine = engine
         self._limits = engine.settings.limits
+        self._maximum_octets = engine.settings.verifying.maximum_header_octets
         self._log = log
         self._meter = Meter.alone() if meter is None else meter
         self._macros = macros
@@ -121,22 +122,26 @@ class Session:
             return ACCEPT
         if self._reply is not None:
             return self._reply
-        message = self._begin()
+        message = self._message or self._begin()
         if self._work is not None:
             return CONTINUE
-        self._fields.append((name, value))
+        fields = self._fields
+        fields.append((name, value))
         self._octets += len(name) + len(value) + 3  # the colon and the CRLF
-        if self._octets > self._engine.settings.verifying.maximum_header_octets:
-            self._identify(message)
+        if self._octets > self._maximum_octets or len(fields) > self._limits.header_fields:
+            return self._too_much(message)
+        return CONTINUE
+
+    def _too_much(self, message: Transaction) -> Reply:
+        """Say which limit the header exceeds."""
+        self._identify(message)
+        if self._octets > self._maximum_octets:
             self._meter.count(Count.LIMIT_HEADER_OCTETS)
             message.say(Level.NOTICE, "too much header data", event="header-too-large")
-            return self._refuse()
-        if len(self._fields) > self._limits.header_fields:
-            self._identify(message)
+        else:
             text = f"header fields, {self._limits.header_fields} allowed"
             limit_reached(message, Count.LIMIT_HEADER_FIELDS, text)
-            return self._refuse()
-        return CONTINUE
+        return self._refuse()
 
     def _refuse(self) -> Reply:
         """Do what is done with a message that exceeds a limit (On-Security)."""
