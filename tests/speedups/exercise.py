@@ -6,6 +6,8 @@ first fault.  With CPython's own ``_testcapi``, each allocation is made to fail 
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
@@ -48,7 +50,36 @@ def main() -> None:
         same.headers_are(compiled, octets)
     for piece in (b" ", b"a ", b"\r\n", b" \r\n", b"\r", b"a  ", b"\t", b"x"):
         same.bodies_are(compiled, piece * (200_000 // len(piece)), [65_535, 65_537, 131_072])
+    _refused(compiled)
     print("memory errors:", _without_memory(compiled))
+
+
+def _refused(compiled: ModuleType) -> None:
+    """What is no octets, a sink that raises, and canonicalizers that only the collector finds."""
+    canonicalizer = compiled.BodyCanonicalizer("relaxed", len)
+    for call in (
+        canonicalizer.feed,
+        compiled.BodyCanonicalizer,
+        compiled.parse_fields,
+        compiled.split_fields,
+        compiled.relax_field,
+    ):
+        for wrong in (None, "text", bytearray(b"a")):
+            with contextlib.suppress(TypeError):
+                call(wrong)
+                raise AssertionError(f"{call} takes {wrong!r}")
+    for chunks in ([b"x  y" * 99_999], [b"a\r\n\r\n", b"b"], [b"a \r"]):
+        sink: list[object] = []
+        canonicalizer = compiled.BodyCanonicalizer("relaxed", lambda octets: octets / 0)
+        sink.append(compiled.BodyCanonicalizer("simple", sink.append))
+        sink.append(sink)
+        with contextlib.suppress(TypeError):
+            for chunk in chunks:
+                with contextlib.suppress(TypeError):
+                    canonicalizer.feed(chunk)
+            canonicalizer.finish()
+    del sink, canonicalizer
+    gc.collect()
 
 
 def _without_memory(compiled: ModuleType) -> int:
