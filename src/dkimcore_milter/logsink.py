@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from dkimcore.settings.model import LogFormat
 from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.meter import Meter
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.outlets import StandardOutput, SyslogSocket
 
 if TYPE_CHECKING:
@@ -82,10 +84,16 @@ class _Log:
         self._outlet = outlet
         self._encode = encode
         self._lost = 0
+        self._meter = Meter.alone()
+
+    def measure(self, meter: Meter) -> None:
+        """Count lost lines there, too."""
+        self._meter = meter
 
     def __call__(self, line: LogLine) -> None:
         if not self._outlet.send(self._encode(line)):
             self._lost += 1
+            self._meter.count(Count.LOG_LINES_LOST)
         elif self._lost:
             lost, self._lost = self._lost, 0
             self(

@@ -20,7 +20,7 @@ from dkimcore_milter.metrics import BUCKETS, CELLS, Gauge
 if TYPE_CHECKING:
     from dkimcore_milter.metrics import Count, Timer
 
-__all__ = ["SUPERVISOR", "Board", "Measurable", "Meter"]
+__all__ = ["SUPERVISOR", "Board", "Measurable", "Meter", "measure"]
 
 SUPERVISOR = 0
 """The supervisor's row; the others are the workers'."""
@@ -147,3 +147,9 @@ class Measurable(Protocol):
     def measure(self, meter: Meter) -> None:
         """Count there from now on."""
         ...
+
+
+def measure(thing: object, meter: Meter) -> None:
+    """Let something count there, if it counts at all."""
+    if isinstance(thing, Measurable):
+        thing.measure(meter)

@@ -19,6 +19,8 @@ from dkimcore.settings.words import FACILITIES
 from dkimcore_milter import outlets
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.logsink import MAX_JSON_OCTETS, MAX_TEXT_OCTETS, escaped, make_log
+from dkimcore_milter.meter import Meter, measure
+from dkimcore_milter.metrics import Count
 
 SYSLOG = Settings(logging=Logging(enabled=True))
 JSON = Settings(logging=Logging(format=LogFormat.JSON))
@@ -292,9 +294,15 @@ class TestJson:
         lines = (tmp_path / "log").read_bytes().splitlines()
         assert [json.loads(line)["event"] for line in lines] == ["stop", "signed"]
 
-    def test_a_full_disk_is_no_failure(self):
+    def test_a_full_disk_is_no_failure_and_lines_are_counted(self):
+        meter = Meter.alone()
         with open("/dev/full", "wb", buffering=0) as full:
-            make_log(JSON, name="x", descriptor=full.fileno())(NOTICE)
+            log = make_log(JSON, name="x", descriptor=full.fileno())
+            log(NOTICE)
+            measure(log, meter)
+            log(NOTICE)
+            log(NOTICE)
+        assert meter.value(Count.LOG_LINES_LOST) == 2
 
     def test_a_closed_standard_output_is_no_failure(self):
         reading, writing = os.pipe()
