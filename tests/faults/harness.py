@@ -59,8 +59,7 @@ def is_signed(outcome: Outcome, *, key: EphemeralKey = KEY) -> bool:
 
 def demand_signed(outcome: Outcome, *, key: EphemeralKey = KEY) -> None:
     """Demands that a message goes on with one signature that passes."""
-    (change,) = outcome.changes
-    assert isinstance(change, InsertField)
+    assert [type(change) for change in outcome.changes] == [InsertField], outcome.replies
     assert is_signed(outcome, key=key), (outcome.reply, verdicts(outcome.message(), key=key))
 
 
