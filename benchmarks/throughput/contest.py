@@ -116,13 +116,19 @@ class Outcome:
             possible.append(pure.rate * free)
         return _turn_by_turn(self.figures[OURS].rates, possible)
 
-    @property
-    def cpu_share(self) -> Spread:
-        """RSA alone as a part of the CPU time of a message of ours, the generator's included.
+    def cpu_share(self, *, less_generator: bool) -> Spread:
+        """RSA alone as a part of the CPU time of a message of ours.
 
-        Other work on the machine makes rates worthless, but not this.
+        No rate can be a greater part than this, unless other work disturbed the one more than
+        the other.
+
+        Args:
+            less_generator: Whether the generator's CPU time is left out.
         """
-        ours = [(run.cpu + run.own_cpu) / run.messages for run in self.figures[OURS].runs]
+        ours = [
+            (run.cpu + (0 if less_generator else run.own_cpu)) / run.messages
+            for run in self.figures[OURS].runs
+        ]
         return _turn_by_turn([pure.cpu for pure in self.bare], ours)
 
 
