@@ -184,6 +184,8 @@ def _result(outcome: Outcome, *, trusted: bool) -> TimedAnswer | str:
         return f"{dns.rcode.to_text(outcome.rcode())}{_extended_errors(outcome)}"
     if not isinstance(outcome, dns.message.QueryMessage):
         return "not understood (no answer to a query)"
+    if outcome.flags & dns.flags.TC:
+        return "truncated over TCP"  # so that what is missing is no "no such record"
     return _read(outcome, authentic=trusted and bool(outcome.flags & dns.flags.AD))
 
 
