@@ -19,8 +19,9 @@ from dkimcore_milter.connection import Connection
 from dkimcore_milter.inbox import Inbox
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.macros import MacroTable
+from dkimcore_milter.metrics import Count
 from dkimcore_milter.negotiation import Agreement, Steps, agree, needed_actions
-from dkimcore_milter.wire import Command, ProtocolError
+from dkimcore_milter.wire import Command, PacketTooLong, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +168,8 @@ class Conversation:
             if at < len(octets):
                 self._inbox.keep(octets, at)
         except ProtocolError as exc:
+            if isinstance(exc, PacketTooLong):
+                self._service.meter.count(Count.LIMIT_PACKET_LENGTH)
             self._say(f"milter protocol error: {exc}", "protocol-error")
             self.need = Need.END
             return b"".join(out)

@@ -6,7 +6,7 @@ packet may have and the last part.
 
 from __future__ import annotations
 
-from dkimcore_milter.wire import HEAD_OCTETS, MAX_PACKET_OCTETS, ProtocolError
+from dkimcore_milter.wire import HEAD_OCTETS, MAX_PACKET_OCTETS, PacketTooLong, ProtocolError
 
 __all__ = ["Inbox"]
 
@@ -56,6 +56,8 @@ class Inbox:
     def _look(self) -> None:
         if len(self.rest) >= _LENGTH_OCTETS:
             size = int.from_bytes(self.rest[:_LENGTH_OCTETS], "big")
-            if not 0 < size <= MAX_PACKET_OCTETS:
-                raise ProtocolError(f"a packet of {size} octets")
+            if size > MAX_PACKET_OCTETS:
+                raise PacketTooLong(f"a packet of {size} octets")
+            if size == 0:
+                raise ProtocolError("a packet of 0 octets")
             self._wanted = _LENGTH_OCTETS + size

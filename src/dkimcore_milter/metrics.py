@@ -208,7 +208,6 @@ class Count(_Cell):
     LIMIT_HEADER_FIELDS = ("limits_hit", "header_fields")
     LIMIT_HEADER_OCTETS = ("limits_hit", "header_octets")
     LIMIT_KEY_RECORDS = ("limits_hit", "key_records")
-    LIMIT_MACROS = ("limits_hit", "macros")
     LIMIT_MEMORY = ("limits_hit", "memory")
     LIMIT_MESSAGE_DNS_TIME = ("limits_hit", "message_dns_time")
     LIMIT_PACKET_LENGTH = ("limits_hit", "packet_length")

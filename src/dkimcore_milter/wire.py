@@ -38,6 +38,7 @@ __all__ = [
     "PROGRESS",
     "VERSION",
     "Command",
+    "PacketTooLong",
     "ProtocolError",
     "negotiation",
     "packet",
@@ -97,6 +98,10 @@ class Command(IntEnum):
 
 class ProtocolError(ValueError):
     """An MTA does not keep to the protocol; the text says how, without its octets."""
+
+
+class PacketTooLong(ProtocolError):
+    """A packet has more than `MAX_PACKET_OCTETS`."""
 
 
 def packet(letter: bytes, data: bytes = b"") -> bytes:

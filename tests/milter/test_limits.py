@@ -8,8 +8,13 @@ from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import ACCEPT, CONTINUE, Verdict
+from dkimcore_milter.conversation import Conversation, Need
+from dkimcore_milter.meter import Meter
 from dkimcore_milter.metrics import Count
+from dkimcore_milter.service import Service
+from tests.milter.mad import load
 from tests.milter.sessions import INSIDE, MACROS, OUTSIDE, SIMPLE, Mta, site
+from tests.milter.talks import TALKS
 from tests.milter.test_verifying import MANY, RECORD, mail, signatures, words
 
 PADDING = [(b"X-Padding", b" x")] * 20
@@ -160,3 +165,21 @@ def test_limits_of_the_library(tmp_path, message, records, limit, words):
     assert outcome.results[0].split()[1] == f"dkim={words[0]}"
     assert hit(mta) == {limit: 1}
     assert said(outcome, limit) == f"limit reached: {words[1]} allowed"
+
+
+def test_a_packet(tmp_path):
+    """The connection ends before a packet is read that nobody may send."""
+    engine = load(tmp_path, 0)
+    lines = []
+    meter = Meter.alone()
+    service = Service(engine=engine, log=lines.append, meter=meter, inet=False)
+    conversation = Conversation(service)
+    conversation.receive(TALKS[0][0])
+    conversation.receive((1 << 20).to_bytes(4, "big") + b"B")
+    assert conversation.need is Need.OCTETS
+    conversation = Conversation(service)
+    conversation.receive(TALKS[0][0])
+    assert conversation.receive((1 << 31).to_bytes(4, "big") + b"B") == b""
+    assert conversation.need is Need.END
+    assert meter.value(Count.LIMIT_PACKET_LENGTH) == 1
+    assert lines[-1].text == "milter protocol error: a packet of 2147483648 octets"
