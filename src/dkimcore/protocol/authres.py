@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dkimcore.errors import SettingsError
 from dkimcore.protocol.message import HeaderField
 from dkimcore.protocol.names import DomainName
+from dkimcore.protocol.resinfo import comment_end, holds_dkim_result
 from dkimcore.protocol.result import SignatureResult, Status
 
 if TYPE_CHECKING:
@@ -125,48 +126,56 @@ def render(
 
 
 def _resinfo(result: SignatureResult, words: Words, prefix: str | None) -> list[str]:
-    parts = [f"dkim={words.status}"]
-    if words.reason is not None:
-        parts.append(f"reason={_quoted(words.reason)}")
-    if words.comment is not None:
-        parts.append(f"({words.comment})")
     signature = result.signature
-    if signature is not None:
-        auid = f"@{signature.domain}" if signature.auid is None else str(signature.auid)
-        # UTF-8 stands only in internationalised messages (RFC 8601 section 2.2 by RFC 6532),
-        # which d= in U-labels proves; header.d says enough without this.
-        printable = auid.isascii() or not signature.domain.text.isascii()
-        is_told = printable and len(auid.encode()) <= _LONGEST_AUID
-        parts += _properties(
-            signature.domain.text,
-            auid if is_told else None,
-            signature.algorithm,
-            signature.selector.text,
-        )
-        if prefix is not None:
-            parts.append(f"header.b={_quoted_unless(_PVALUE, prefix)}")
-    lines = [parts[0]]
-    for part in parts[1:]:
-        if len(lines[-1]) + len(part) + 3 < _LINE:
-            lines[-1] += f" {part}"
-        else:
-            lines.append(f" {part}")
+    if signature is None:
+        return [*_lines(words.status, words.reason, words.comment, None)]
+    auid = f"@{signature.domain}" if signature.auid is None else str(signature.auid)
+    # UTF-8 stands only in internationalised messages (RFC 8601 section 2.2 by RFC 6532),
+    # which d= in U-labels proves; header.d says enough without this.
+    printable = auid.isascii() or not signature.domain.text.isascii()
+    is_told = printable and len(auid.encode()) <= _LONGEST_AUID
+    signer = (
+        signature.domain.text,
+        auid if is_told else None,
+        signature.algorithm,
+        signature.selector.text,
+    )
+    lines = [*_lines(words.status, words.reason, words.comment, signer)]
+    if prefix is not None:
+        _add(lines, f"header.b={_quoted_unless(_PVALUE, prefix)}")
     return lines
 
 
-# The same few signers come all day, and looking at what they wrote takes 2 us.  A domain name
-# and a selector have 253 octets at most, and an auid that is told `_LONGEST_AUID`.
+# All but header.b: the same few signers come all day, and laying this out takes 4 us.  A domain
+# name and a selector have 253 octets at most, an auid that is told `_LONGEST_AUID`.
 @lru_cache(maxsize=512)
-def _properties(
-    domain: str, auid: str | None, algorithm: Algorithm, selector: str
+def _lines(
+    status: Status,
+    reason: str | None,
+    comment: str | None,
+    signer: tuple[str, str | None, Algorithm, str] | None,
 ) -> tuple[str, ...]:
-    identity = () if auid is None else (f"header.i={_quoted_unless(_PVALUE, auid)}",)
-    return (
-        f"header.d={_quoted_unless(_PVALUE, domain)}",
-        *identity,
-        f"header.a={algorithm}",
-        f"header.s={_quoted_unless(_PVALUE, selector)}",
-    )
+    lines = [f"dkim={status}"]
+    if reason is not None:
+        _add(lines, f"reason={_quoted(reason)}")
+    if comment is not None:
+        _add(lines, f"({comment})")
+    if signer is not None:
+        domain, auid, algorithm, selector = signer
+        _add(lines, f"header.d={_quoted_unless(_PVALUE, domain)}")
+        if auid is not None:
+            _add(lines, f"header.i={_quoted_unless(_PVALUE, auid)}")
+        _add(lines, f"header.a={algorithm}")
+        _add(lines, f"header.s={_quoted_unless(_PVALUE, selector)}")
+    return tuple(lines)
+
+
+def _add(lines: list[str], part: str) -> None:
+    """Put a part behind the others, on a new line where the last one would become too long."""
+    if len(lines[-1]) + len(part) + 3 < _LINE:
+        lines[-1] += f" {part}"
+    else:
+        lines.append(f" {part}")
 
 
 def _quoted_unless(pattern: re.Pattern[str], value: str) -> str:
@@ -319,7 +328,7 @@ def _head(value: bytes) -> bytes:
     position = 0
     while position < len(value) and value[position : position + 1] != b";":
         if value[position : position + 1] == b"(":
-            end = _comment_end(value, position + 1)
+            end = comment_end(value, position + 1)
             piece = b" "
         else:
             match = _HEAD_PIECE.match(value, position)
@@ -341,84 +350,5 @@ def _skip_cfws(value: bytes) -> bytes | None:
             position += 1
         if value[position : position + 1] != b"(":
             return value[position:]
-        position = _comment_end(value, position + 1)
+        position = comment_end(value, position + 1)
     return None
-
-
-# A result is methodspec "=" result, and what follows says on what it is based; "none" says
-# that there is none (RFC 8601 section 2.2).  White space is taken out before.
-_SURE_RESULT = re.compile(rb"[a-z0-9_-]++(?:/[0-9]++)?=[a-z]")
-_SURE_START = re.compile(rb"[^ ]++(?: [0-9]++)? ?")
-_DKIM_RESULT = re.compile(rb"(?<![a-z0-9.@=_/-])dkim[a-z0-9_/-]*+ *+=")
-_PIECE = re.compile(rb'"((?:[^"\\]|\\.)*+)"|([ \t\r\n]++)|([^ \t\r\n"()\\;]++)|;', re.DOTALL)
-_COMMENT_PART = re.compile(rb"((?:[^()\\]|\\.)*+)([()])", re.DOTALL)
-
-
-def holds_dkim_result(value: bytes) -> bool:
-    """Whether an Authentication-Results field holds, or may be read to hold, a dkim result.
-
-    Only a field that every reader takes for results of other methods holds none: a result
-    within a comment or a quoted-string counts, and so does what cannot be parsed.
-
-    Args:
-        value: The field's body.
-    """
-    segments = _segments(value.lower())
-    if segments is None:
-        return True
-    if not _SURE_START.fullmatch(segments[0]):
-        return True
-    return any(
-        _DKIM_RESULT.search(segment)
-        or segment.replace(b" ", b"").startswith(b"dkim")
-        or not (segment.strip() in (b"", b"none") or _SURE_RESULT.match(segment.replace(b" ", b"")))
-        for segment in segments[1:]
-    )
-
-
-def _segments(value: bytes) -> list[bytes] | None:
-    """Split a field's body at ";", without comments; None if it is unsafe to do so.
-
-    Runs of white space become one space, and quoted-strings a quotation mark.
-    """
-    segments: list[list[bytes]] = [[]]
-    position = 0
-    while position < len(value):
-        if value[position : position + 1] == b"(":
-            end = _comment_end(value, position + 1)
-            texts = _COMMENT_PART.finditer(value[position:end])
-            if end < 0 or any(_mentions_dkim(text[1]) for text in texts):
-                return None
-            position = end
-            continue
-        match = _PIECE.match(value, position)
-        if match is None or (match[1] is not None and _mentions_dkim(match[1])):
-            return None
-        position = match.end()
-        if match[0] == b";":
-            segments.append([])
-        elif match[1] is not None:
-            segments[-1].append(b'"')
-        elif match[3] is not None:
-            segments[-1].append(match[3])
-        elif segments[-1]:
-            segments[-1].append(b" ")
-    return [b"".join(segment) for segment in segments]
-
-
-def _comment_end(value: bytes, position: int) -> int:
-    """Where a comment ends; -1 if it does not."""
-    depth = 1
-    while depth:
-        match = _COMMENT_PART.match(value, position)
-        if match is None:
-            return -1
-        depth += 1 if match[2] == b"(" else -1
-        position = match.end()
-    return position
-
-
-def _mentions_dkim(text: bytes) -> bool:
-    """Whether a reader that does not know comments may find "dkim=..." in it."""
-    before_equals = text.replace(b"\\", b"").split(b"=")[:-1]
-    return any(b"dkim" in part.rpartition(b";")[2] for part in before_equals)
