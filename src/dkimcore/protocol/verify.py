@@ -8,16 +8,16 @@ ends in a `SignatureResult`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import StateError
 from dkimcore.protocol.algorithm import KeyType
+from dkimcore.protocol.candidate import Candidate
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.hashing import BodyHash, header_hash, select_fields
 from dkimcore.protocol.keyrecord import KeyRecord, TxtStatus
 from dkimcore.protocol.policy import VerifyPolicy
-from dkimcore.protocol.result import Cause, SignatureResult, Status, Unusable, Usage, VerifyResults
+from dkimcore.protocol.result import Cause, Unusable, Usage, VerifyResults
 from dkimcore.protocol.signature import Signature
 from dkimcore.protocol.taglist import without_value
 
@@ -35,29 +35,6 @@ _MAX_ANSWER_OCTETS = 65_535
 
 # Fields of which people see one instance; others in the message may deceive (section 8.15).
 _SEEN = (b"from", b"subject", b"date", b"to", b"cc", b"reply-to", b"content-type")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Candidate:
-    """One DKIM-Signature field on its way to a result."""
-
-    position: int
-    field_position: int
-    key_query: str = ""
-    signature: Signature | None = None
-    positions: list[int] | None = None
-    unsigned_fields: tuple[str, ...] = ()
-    key_record: KeyRecord | None = None
-    authentic: bool = False
-    body_hash: BodyHash | None = None  # shared with other candidates
-    body_octets: int | None = None
-    cause: Cause | None = None
-    detail: str = ""
-    answered: bool = False
-
-    def conclude(self, cause: Cause, detail: str) -> None:
-        self.cause = cause
-        self.detail = detail
 
 
 class Verification:
@@ -116,16 +93,16 @@ class Verification:
         chosen = range(min(limit, len(fields))) if positions is None else positions
         self._evaluated = len(chosen)
         self._candidates = [
-            _Candidate(position=position, field_position=fields[position]) for position in chosen
+            Candidate(position=position, field_position=fields[position]) for position in chosen
         ]
         if header_too_large:
-            self._candidates = [_Candidate(position=0, field_position=0)]
+            self._candidates = [Candidate(position=0, field_position=0)]
             detail = f"the header section has over {self._policy.limits.header_octets} octets"
             self._exceed("header_octets", self._candidates[0], detail)
         elif self._candidates:
             self._parse_signatures()
         if positions is None and len(fields) > limit and not header_too_large:
-            rest = _Candidate(position=limit, field_position=fields[limit])
+            rest = Candidate(position=limit, field_position=fields[limit])
             self._exceed(
                 "signatures",
                 rest,
@@ -136,7 +113,7 @@ class Verification:
         self.queries = self._state_queries()
         self._wanted = self._wanted_body_hashes()
 
-    def _exceed(self, limit: str, candidate: _Candidate, detail: str) -> None:
+    def _exceed(self, limit: str, candidate: Candidate, detail: str) -> None:
         self._limits_exceeded[limit] = None
         candidate.conclude(Cause.LIMIT_EXCEEDED, detail)
 
@@ -174,7 +151,7 @@ class Verification:
                 continue
             self._judge(candidate, candidate.signature)
 
-    def _judge(self, candidate: _Candidate, signature: Signature) -> None:
+    def _judge(self, candidate: Candidate, signature: Signature) -> None:
         if len(signature.signed_fields) > self._policy.limits.signed_fields:
             limit = self._policy.limits.signed_fields
             self._exceed("signed_fields", candidate, f"h= has over {limit} names")
@@ -229,7 +206,7 @@ class Verification:
                 self._try_records(candidate, signature, answer)
         self._wanted = self._wanted_body_hashes()
 
-    def _try_records(self, candidate: _Candidate, signature: Signature, answer: TxtAnswer) -> None:
+    def _try_records(self, candidate: Candidate, signature: Signature, answer: TxtAnswer) -> None:
         if answer.status is TxtStatus.FAILED:
             candidate.conclude(Cause.KEY_UNAVAILABLE, answer.detail or "the key query failed")
             return
@@ -291,7 +268,7 @@ class Verification:
             )
         return None
 
-    def _header_hash(self, candidate: _Candidate, signature: Signature) -> bytes:
+    def _header_hash(self, candidate: Candidate, signature: Signature) -> bytes:
         canonicalization = signature.header_canonicalization
         own_field = self._header.canonical(canonicalization)[candidate.field_position]
         name, colon, value = own_field.partition(b":")
@@ -388,21 +365,4 @@ class Verification:
             limits=tuple(self._limits_exceeded),
         )
         candidates = sorted(self._candidates, key=lambda candidate: candidate.position)
-        return VerifyResults(map(_result, candidates), usage=usage)
-
-
-def _result(candidate: _Candidate) -> SignatureResult:
-    signature, record = candidate.signature, candidate.key_record
-    return SignatureResult(
-        status=Status.PASS if candidate.cause is None else candidate.cause.status,
-        cause=candidate.cause,
-        detail=candidate.detail,
-        position=candidate.position,
-        signature=signature,
-        key_record=record,
-        authentic=candidate.authentic,
-        body_signed=None if signature is None else signature.body_length,
-        body_octets=candidate.body_octets,
-        testing=record is not None and record.is_testing,
-        unsigned_fields=candidate.unsigned_fields,
-    )
+        return VerifyResults((candidate.result() for candidate in candidates), usage=usage)
