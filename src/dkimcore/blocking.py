@@ -128,7 +128,7 @@ def _read_header(source: Iterator[bytes], limits: Limits) -> tuple[Header, bool,
     return reader.finish(), reader.too_large, b""
 
 
-def ask(verification: Verification, resolver: TxtResolver, timeout: float) -> None:
+def ask(verification: Verification, resolver: TxtResolver, timeout: float) -> bool:
     """Carry a verification's key queries to a resolver and the answers back.
 
     Args:
@@ -136,6 +136,9 @@ def ask(verification: Verification, resolver: TxtResolver, timeout: float) -> No
         resolver: Whom to ask; what it raises is ``temperror``.
         timeout: Seconds that all queries together may take; what is not answered then is
             ``temperror``.
+
+    Returns:
+        Whether that was enough time.
     """
     deadline = time.monotonic() + timeout
     # A resolver that takes no timeout bounds its queries itself, and the last one may overrun.
@@ -156,6 +159,7 @@ def ask(verification: Verification, resolver: TxtResolver, timeout: float) -> No
         except Exception as exc:  # noqa: BLE001 - a resolver that breaks its promise fails closed
             answer = broken_promise(exc)
         verification.answer(name, answer)
+    return time.monotonic() < deadline
 
 
 def answer_at_hand(verification: Verification, resolver: TxtResolver) -> bool:

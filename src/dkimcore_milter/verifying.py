@@ -6,7 +6,6 @@ every path forged Authentication-Results fields are taken out (RFC 8601 section 
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -143,10 +142,9 @@ class MessageVerifying:
         """Ask for the keys; this may take as long as a message may wait for the DNS."""
         engine = self._transaction.engine
         patience = engine.settings.resolving.message_timeout
-        begun = time.monotonic()
-        ask(self._verification, self._resolver, patience)
+        in_time = ask(self._verification, self._resolver, patience)
         self.waits = False
-        if time.monotonic() - begun >= patience:
+        if not in_time:
             text = f"time for key queries, {patience} seconds allowed"
             limit_reached(self._transaction, Count.LIMIT_MESSAGE_DNS_TIME, text)
 
