@@ -85,7 +85,7 @@ FAMILIES: dict[str, Family] = {
     "connections": Family(help="Connections of MTAs that are open."),
     "messages_in_flight": Family(help="Messages whose end has not come yet."),
     "dns_cache_entries": Family(help="Answers in the caches of DNS answers."),
-    "accepting": Family(help="Workers that accept connections."),
+    "workers_accepting": Family(help="Workers that accept connections."),
     "last_reload_success": Family(help="Whether the last reload was good (1) or failed (0)."),
     "last_reload_timestamp_seconds": Family(
         help="When the configuration in use was loaded, in seconds since 1970.",
@@ -224,7 +224,7 @@ class Count(_Cell):
 class Gauge(_Cell):
     """What goes up and down; cleared when its process is gone."""
 
-    ACCEPTING = ("accepting",)
+    ACCEPTING = ("workers_accepting",)
     """1 while the worker accepts connections: set when it starts, 0 as soon as it drains."""
     CONNECTIONS = ("connections",)
     MESSAGES = ("messages_in_flight",)

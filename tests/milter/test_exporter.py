@@ -137,7 +137,7 @@ def test_counts_survive_a_reload_and_a_killed_worker():
         assert after["worker_deaths_total", "signal"] == 1
         assert after["worker_restarts_total"] == 1
         assert after["worker_starts_total"] == 3
-        assert after["accepting"] == 1
+        assert after["workers_accepting"] == 1
 
 
 def test_without_it_mail_goes_on_and_it_comes_back():
