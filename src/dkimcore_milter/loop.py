@@ -128,14 +128,29 @@ class Loop:
             ready = select(patience)
             self.now = clock()
             for key, events in ready:
-                key.data(events)
-            if self._again:
-                self._give_turns()
-            if self._results:
-                self._take_results()
-            if self.now >= timers.next:
-                timers.run(self.now)
+                try:
+                    key.data(events)
+                except Exception as exc:  # noqa: BLE001 - mail is served, whatever it is
+                    self._give_up(key.data, exc)
+            try:
+                if self._again:
+                    self._give_turns()
+                if self._results:
+                    self._take_results()
+                if self.now >= timers.next:
+                    timers.run(self.now)
+            except Exception as exc:  # noqa: BLE001 - the rest is done in the next turn
+                self._say(exc, None)
         self._close()
+
+    def _give_up(self, call: object, exc: Exception) -> None:
+        """Log a bug, and close the connection that it came with: it would come again."""
+        channel = getattr(call, "__self__", None)
+        if isinstance(channel, Channel):
+            self.failed(channel, exc)
+            self.drop(channel)
+        else:
+            self._say(exc, None)
 
     def stop_listening(self) -> None:
         """Take no more connections; `run` ends with the last one that is open."""

@@ -1,0 +1,345 @@
+"""A worker's loop over real sockets: many connections, slow ones, bad ones, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import socket
+import threading
+
+import pytest
+
+from dkimcore.testing import EphemeralKey
+from dkimcore_milter import channel as channels
+from dkimcore_milter import loop as loops
+from dkimcore_milter.conversation import Conversation
+from dkimcore_milter.loop import Loop
+from dkimcore_milter.meter import Board
+from dkimcore_milter.metrics import Gauge
+from dkimcore_milter.service import Service
+from dkimcore_milter.threads import Threads
+from dkimcore_milter.timers import Timers
+from tests.milter.mta import message
+from tests.milter.processes import descriptors
+from tests.milter.site import Site
+from tests.milter.test_conversation import TABLES, slow
+from tests.servers.milterclient import Delivery, MilterClient, converse, deliver
+from tests.servers.milterwire import MilterError, Outlook, pack
+
+__all__ = ["slow"]  # a fixture
+
+KEY = EphemeralKey.ed25519()
+SIGNING = "Domain example.com\nSelector s1\nKeyFile key\n"
+MESSAGE = b"From: a@example.com\r\nSubject: hi\r\n\r\nhello\r\n"
+INSIDE = Delivery(host="localhost", address="127.0.0.1")
+GONE = (MilterError, ConnectionError)
+
+
+class Running:
+    """A loop in a thread; `tell` lets it call something in its own thread."""
+
+    def __init__(self, engine, path, *, board=None, row=0, **limits):
+        self.log, self.address = [], f"unix:{path}"
+        self.board = Board(1) if board is None else board
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(64)
+        self._start(engine, listener, row, limits)
+
+    def _start(self, engine, listener, row, limits):
+        service = Service(
+            engine=engine, log=self.log.append, meter=self.board.meter(row), inet=False
+        )
+        self._ours, self._theirs = socket.socketpair()
+        self._calls = []
+        self.loop = Loop(service, listener, **limits)
+        self.loop.listen_to(self._theirs, self._obey)
+        self.thread = threading.Thread(target=self.loop.run)
+        self.thread.start()
+
+    def _obey(self):
+        self._theirs.recv(1)
+        self._calls.pop(0)()
+        self._theirs.send(b"!")
+
+    def tell(self, call):
+        self._calls.append(call)
+        self._ours.send(b"!")
+        assert self._ours.recv(1)
+
+    def ask(self, question):
+        answers = []
+        self.tell(lambda: answers.append(question()))
+        return answers[0]
+
+    def close(self):
+        if self.thread.is_alive():
+            self.tell(lambda: self.loop.finish(0.0))
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        self._ours.close()
+        self._theirs.close()
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = Site(tmp_path)
+    made.key("key", KEY)
+    return made
+
+
+@pytest.fixture
+def start(site, tmp_path):
+    """Starts loops, and ends them."""
+    with contextlib.ExitStack() as stack:
+
+        def start(conf=SIGNING, **limits):
+            path = str(tmp_path / f"sock{len(stack._exit_callbacks)}")
+            running = Running(site.engine(conf), path, **limits)
+            stack.callback(running.close)
+            return running
+
+        yield start
+
+
+def greeted(running):
+    client = MilterClient(running.address, timeout=30)
+    client.negotiate()
+    client.connect("localhost", "127.0.0.1")
+    return client
+
+
+def is_signed(outcome):
+    return [change.name for change in outcome.changes] == [b"DKIM-Signature"]
+
+
+def test_connections_have_their_turns(start):
+    running = start()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(greeted(running)) for _ in range(20)]
+        for client in clients:
+            client.mail(b"<a@example.com>")
+        for client in reversed(clients):
+            assert is_signed(converse(client, MESSAGE, INSIDE))
+
+
+def test_closed_connections_leave_nothing(start):
+    running = start()
+    deliver(running.address, MESSAGE, INSIDE)
+    before = len(descriptors(os.getpid()))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            assert is_signed(deliver(running.address, MESSAGE, INSIDE))
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as odd:
+            odd.connect(running.address.removeprefix("unix:"))
+            odd.sendall(b"\0\0\0\0")
+            assert odd.recv(1) == b""
+        assert running.ask(lambda: running.loop.connections) == 0
+        # Without a collection: nothing that was closed is held by a cycle.
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, channels.Channel)]
+    finally:
+        gc.enable()
+    assert len(descriptors(os.getpid())) == before
+    assert running.board.meter(0).value(Gauge.CONNECTIONS) == 0
+
+
+def test_as_many_connections_as_may_be(start):
+    running = start(maximum=2)
+    with greeted(running), greeted(running) as second, MilterClient(running.address) as third:
+        third._socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            third.negotiate()
+        second.close()
+        third._socket.settimeout(30)
+        assert third._receive()[0] == b"O"  # the answer to what it asked before
+    (line,) = running.log
+    assert (line.event, line.text[:13]) == ("connections-full", "2 connections")
+
+
+def test_no_descriptor_is_left_for_a_while(start):
+    running = start()
+    with MilterClient(running.address, timeout=30) as first:
+        first.negotiate()
+        waiting = socket.socket(socket.AF_UNIX)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            waiting.connect(running.address.removeprefix("unix:"))
+            while not running.log:
+                first.abort()
+                assert first.connect("localhost", "127.0.0.1").outlook is Outlook.CONTINUE
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        (line,) = running.log
+        assert line.text == "cannot accept a connection: Too many open files"
+        with waiting:
+            waiting.settimeout(30)
+            waiting.sendall(pack(b"O", b"\0\0\0\6\0\0\1\xff\0\x1f\xff\xff"))
+            assert waiting.recv(100)
+
+
+def flood(sock, octets):
+    """Sends until nobody reads any more; returns how many octets that were."""
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < 50 * 1024 * 1024:
+            sent += sock.send(octets[sent % len(octets) :])
+    return sent
+
+
+def test_one_that_reads_no_answers_is_read_from_no_more(start):
+    running = start()
+    with greeted(running) as greedy, greeted(running) as other:
+        greedy._socket.settimeout(2)
+        assert flood(greedy._socket, message() * 20) < 5 * 1024 * 1024
+        assert is_signed(converse(other, MESSAGE, INSIDE))
+
+
+def test_a_slow_key_holds_up_nobody_else(start, slow, monkeypatch):
+    running = start(TABLES + SIGNING.partition("\n")[0], progress_seconds=0.01)
+    with greeted(running) as first, greeted(running) as second:
+        converse(first, MESSAGE, INSIDE)
+        gate = threading.Event()
+        monkeypatch.setattr(slow, "GATE", gate.wait)
+        outcomes = []
+        mta = threading.Thread(target=lambda: outcomes.append(converse(first, MESSAGE, INSIDE)))
+        mta.start()
+        while first.progress == 0:
+            second.mail(b"<a@example.com>")
+            second.rcpt(b"<b@example.net>")
+            second.header(b"From", b" x@example.org")
+            assert second.eoh().outlook is not Outlook.TEMPFAIL
+            second.abort()
+        gate.set()
+        mta.join(30)
+    assert is_signed(outcomes[0])
+    assert outcomes[0].progress > 0
+
+
+def test_one_that_goes_away_while_a_key_takes_its_time(start, slow, monkeypatch):
+    running = start(TABLES, progress_seconds=0.01)
+    deliver(running.address, MESSAGE, INSIDE)
+    gate = threading.Event()
+    monkeypatch.setattr(slow, "GATE", gate.wait)
+    with greeted(running) as client:
+        client._socket.sendall(message())
+    while running.ask(lambda: running.loop.connections):
+        pass  # telling it to wait shows that it is gone
+    gate.set()
+    monkeypatch.setattr(slow, "GATE", None)
+    assert is_signed(deliver(running.address, MESSAGE, INSIDE))
+    assert running.log == [] or all(line.event != "internal-error" for line in running.log)
+
+
+def test_a_bug_ends_one_connection(start, monkeypatch):
+    running = start()
+    with greeted(running) as first, greeted(running) as second:
+
+        def fail(*_arguments):
+            raise RuntimeError("a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Conversation, "_consume", fail)
+            with pytest.raises(GONE):
+                first.eom()
+        assert is_signed(converse(second, MESSAGE, INSIDE))
+    (line,) = [line for line in running.log if line.event == "internal-error"]
+    assert "RuntimeError: a bug" in line.text
+    assert "Traceback" in line.fields["traceback"]
+
+
+def test_one_that_says_nothing_for_hours_is_closed(start, monkeypatch):
+    monkeypatch.setattr(loops, "_SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(loops, "IDLE_SECONDS", 0.05)
+    running = start()
+    with MilterClient(running.address, timeout=30) as client:
+        assert client._socket.recv(1) == b""
+
+
+def test_no_more_are_taken_and_the_rest_goes_on(start):
+    running = start()
+    with greeted(running) as client:
+        running.tell(running.loop.stop_listening)
+        with pytest.raises(ConnectionRefusedError):
+            MilterClient(running.address)
+        assert is_signed(converse(client, MESSAGE, INSIDE))
+        assert running.thread.is_alive()
+    running.thread.join(30)
+    assert not running.thread.is_alive()
+
+
+def test_at_the_end_a_message_under_way_is_answered(start):
+    running = start()
+    with greeted(running) as busy, greeted(running) as idle:
+        busy._socket.sendall(message().removesuffix(pack(b"E")))
+        assert busy._receive()[0] == b"c"
+        assert busy._receive()[0] == b"c"
+        running.tell(lambda: running.loop.finish(30.0))
+        changes, reply = busy.eom()
+        assert (len(changes), reply.outlook) == (1, Outlook.ACCEPT)
+        running.thread.join(30)
+        assert not running.thread.is_alive()
+        assert idle._socket.recv(1) == b""
+
+
+def test_workers_share_connections_evenly(site, tmp_path):
+    board, path = Board(2), str(tmp_path / "sock")
+    engine = site.engine(SIGNING)
+    first = Running(engine, path, board=board, row=0)
+    second = object.__new__(Running)
+    second.log, second.address, second.board = [], first.address, board
+    shared = first.ask(lambda: first.loop._acceptor._listener.dup())
+    second._start(engine, shared, 1, {})
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                stack.enter_context(greeted(first))
+            counts = [
+                running.ask(lambda r=running: r.loop.connections) for running in (first, second)
+            ]
+        assert counts == [4, 4]
+    finally:
+        first.close()
+        second.close()
+
+
+class TestThreads:
+    def test_more_calls_than_threads(self):
+        threads, done = Threads(2), threading.Semaphore(0)
+        barrier = threading.Barrier(2, timeout=30)
+        for _ in range(10):
+            threads.do(lambda: (barrier.wait(), done.release()))
+        for _ in range(10):
+            assert done.acquire(timeout=30)
+        threads.end()
+
+    def test_without_threads_the_caller_does_it(self, monkeypatch):
+        def refuse(_thread):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        done = []
+        Threads().do(lambda: done.append(threading.current_thread()))
+        assert done == [threading.current_thread()]
+
+
+def test_timers_call_what_is_due():
+    timers, called = Timers(), []
+    first, second = lambda: called.append(1), lambda: called.append(2)
+    timers.set(first, 10.0)
+    timers.set(second, 20.0)
+    timers.run(9.0)
+    assert (timers.next, called) == (10.0, [])
+    timers.set(first, 15.0)
+    timers.run(15.0)
+    timers.run(15.0)
+    assert called == [1]
+    timers.stop(second)
+    timers.run(100.0)
+    assert (timers.next, called) == (float("inf"), [1])
