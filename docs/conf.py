@@ -42,6 +42,7 @@ exclude_patterns = [
     # Included, no pages.
     "explanation/latency_table.md",
     "explanation/performance_table.md",
+    "explanation/soak_table.md",
     "explanation/speedups_table.md",
     "explanation/throughput_table.md",
     "reference/_generated/differences.md",

@@ -58,6 +58,7 @@ class Site(Closing):
         )
         self._metrics_port = free_port() if metrics else None
         self.milter: DkimcoreMilter | None = None
+        self._old: set[int] = set()
 
     @staticmethod
     def can_ask() -> bool:
@@ -104,13 +105,17 @@ class Site(Closing):
         return self.milter
 
     def reload(self) -> None:
-        """Lets the milter read its configuration, and waits until only new workers are there.
+        """Lets the milter read its configuration; connections that are open go on."""
+        self._old = self._workers()
+        os.kill(self.supervisor, signal.SIGHUP)
+
+    def wait_for_reload(self) -> None:
+        """Waits until only the new workers are there: when the old connections are closed.
 
         Raises:
             TimeoutError: The old ones stay.
         """
-        before = self._workers()
-        os.kill(self.supervisor, signal.SIGHUP)
+        before = self._old
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             now = self._workers()

@@ -34,7 +34,7 @@ class Plan:
 
     Attributes:
         messages: How many are sent.
-        reloads: How often the configuration is loaded anew.
+        reloads: How often the configuration is loaded anew, in the middle of traffic.
         stretch: How many messages there are between two looks, without reloads.
         warm_up: After how many messages memory may not grow any more.
         lanes: How many connections there are at once.
@@ -143,14 +143,16 @@ def soak(site: Site, plan: Plan, tell: Callable[[str], object]) -> Soak:
     with contextlib.closing(traffic):
         while left := plan.messages - run.tally.sent:
             step = left if left < 2 * plan.step else plan.step
-            traffic.run(step)
+            if reloads:
+                reloads -= 1
+                traffic.run(step, halfway=site.reload)
+                site.wait_for_reload()
+            else:
+                traffic.run(step)
             site.scrape()
             look = Look(messages=run.tally.sent, processes=quiet(site.supervisor))
             run.looks.append(look)
             tell(f"{look.messages} messages, {time.monotonic() - started:.0f} s: {_short(look)}")
-            if reloads and plan.messages > run.tally.sent:
-                reloads -= 1
-                site.reload()
     run.seconds = time.monotonic() - started
     run.complaints = site.complaints()
     return run

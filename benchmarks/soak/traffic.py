@@ -17,7 +17,7 @@ from tests.servers.milterconnection import open_socket
 from tests.servers.milterwire import FilterActions, Steps, pack, parse_negotiation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dkimcore.keys import SigningKey
     from tests.servers.milterwire import Negotiated
@@ -128,8 +128,12 @@ class Traffic:
         self._lanes.clear()
         self._poll.close()
 
-    def run(self, count: int) -> None:
+    def run(self, count: int, halfway: Callable[[], object] | None = None) -> None:
         """Sends so many messages, waits for their verdicts, and closes all connections.
+
+        Args:
+            count: How many.
+            halfway: What to do when half of them were sent.
 
         Raises:
             WrongAnswer: A message did not get just one verdict, the right one.
@@ -138,6 +142,9 @@ class Traffic:
         for number in range(self._count):
             self._open(inside=number % 2 == 0)
         while self._lanes:
+            if halfway is not None and self._to_send <= count // 2:
+                halfway()
+                halfway = None
             ready = self._poll.poll(PATIENCE)
             if not ready:
                 raise WrongAnswer(
