@@ -19,12 +19,10 @@ MESSAGE = b"From: a@example.com\r\nTo: b@example.org,\r\n c@example.org\r\n\r\n"
 WITNESS = Witness(name=b"DKIM-Signature", text=b"v=1")
 SIGNED = pack(b"i", b"\0\0\0\0DKIM-Signature\0v=1; b=x\0")
 NO_ANSWERS = Steps.NR_MAIL | Steps.NR_RCPT | Steps.NR_HDR | Steps.NR_BODY
+NO_STEPS = Steps(0)
 
 
-ALL_STEPS = Steps(0)
-
-
-def agreed(steps=ALL_STEPS):
+def agreed(steps=NO_STEPS):
     return Negotiated(6, FilterActions.ADDHDRS, steps, ())
 
 
