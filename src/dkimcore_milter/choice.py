@@ -6,7 +6,7 @@ Nothing is opened here: a choice names its keys.  Whether the origin allows sign
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from dkimcore.tables import Row
     from dkimcore_milter.sources import Sources
 
-__all__ = ["Choice", "ChoiceRules", "Planned"]
+__all__ = ["Choice", "ChoiceRules", "Planned", "is_remote"]
+
+_LOCAL = ("file:", "inline:")
 
 Planned: TypeAlias = PlannedSignature | SingleKey
 """A signature to make; both have `domain`, `selector`, `key_uri` and `auid`."""
@@ -44,12 +46,23 @@ class Choice:
             that is only asked for mail of allowed origin.
         unfit: Why a row for everybody ("%", or "*" in Domain) does not apply: the author's
             domain cannot be a signing domain.  Nothing is planned then.
+        is_remote: Whether a key is kept elsewhere, so that using it may wait for others.
     """
 
     planned: tuple[Planned, ...] = ()
     findings: tuple[str, ...] = ()
     domain: str | None = None
     unfit: str | None = None
+    is_remote: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        remote = any(is_remote(planned.key_uri) for planned in self.planned)
+        object.__setattr__(self, "is_remote", remote)
+
+
+def is_remote(key_uri: str) -> bool:
+    """Whether a key is kept elsewhere, so that using it may wait for others."""
+    return not key_uri.startswith(_LOCAL)
 
 
 _NOBODY = Choice()

@@ -251,7 +251,7 @@ def _header(fields: Sequence[tuple[bytes, bytes]]) -> tuple[Header, bool]:
         The header, and whether its octets had to be changed for that: with a line end in a
         value that is no fold, the MTA and whoever reads the message see different fields.
     """
-    lines = [name + b":" + value for name, value in fields]
+    lines = list(map(b":".join, fields))
     header = Header(b"\r\n".join((*lines, b"")))
     if header.canonical(Canonicalization.SIMPLE) == lines:
         return header, False

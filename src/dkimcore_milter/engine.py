@@ -20,7 +20,7 @@ from dkimcore.protocol.names import fold_domain
 from dkimcore.signer import Signer
 from dkimcore.signers import open_row
 from dkimcore_milter.authoring import AuthorRules, BadAuthor, NoAuthor
-from dkimcore_milter.choice import Choice, ChoiceRules, Planned
+from dkimcore_milter.choice import Choice, ChoiceRules, Planned, is_remote
 from dkimcore_milter.diagnosticfile import DiagnosticDirectory
 from dkimcore_milter.freshkeys import FreshKeyStore
 from dkimcore_milter.origin import Origin, OriginRules, find_host
@@ -51,14 +51,11 @@ __all__ = [
     "Origin",
     "Planned",
     "SingleKey",
-    "is_remote",
 ]
 
 
 # Signers that are remembered, with their keys: making one takes 7 us.
 _SIGNERS = 1024
-
-_LOCAL = ("file:", "inline:")
 
 
 class KeyTooSmall(KeyUnusable):
@@ -216,9 +213,10 @@ class Engine:
 
     def waits_for_keys(self, choice: Choice) -> bool:
         """Whether opening the keys of a choice may wait for others, such as a key service."""
-        return any(
-            is_remote(planned.key_uri) and not self._keys.is_open(planned.key_uri)
+        return choice.is_remote and not all(
+            self._keys.is_open(planned.key_uri)
             for planned in choice.planned
+            if is_remote(planned.key_uri)
         )
 
     def exempt_recipient(self, recipients: Sequence[bytes]) -> str | None:
@@ -363,11 +361,6 @@ class Engine:
         if isinstance(planned, SingleKey):
             raise SettingsError(problem)
         raise TableError(problem, file=planned.key_row.file, line=planned.key_row.line)
-
-
-def is_remote(key_uri: str) -> bool:
-    """Whether a key is kept elsewhere, so that using it may wait for others."""
-    return not key_uri.startswith(_LOCAL)
 
 
 def _too_small(bits: int, minimum: int, uri: str) -> KeyTooSmall:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ _KINDS: dict[type[KeyBackendError], str] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def backend_of(key_uri: str) -> Timer:
     """Return what times the keys that are kept where this one is.
 

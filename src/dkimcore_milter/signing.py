@@ -26,7 +26,7 @@ from dkimcore.protocol.names import Auid, DomainName
 from dkimcore.protocol.sign import Signing
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import DeleteField, InsertField
-from dkimcore_milter.engine import KeyTooSmall, is_remote
+from dkimcore_milter.engine import KeyTooSmall
 from dkimcore_milter.keymeter import backend_of, count_key_error, sign_and_count
 from dkimcore_milter.logline import Level
 from dkimcore_milter.metrics import Count
@@ -114,8 +114,9 @@ class MessageSigning:
             meter.count(_MADE[signer.key.algorithm.key_type])
         if self._transaction.engine.settings.logging.success:
             for signer in self._signers:
-                text = f"DKIM-Signature field added (s={signer.selector}, d={signer.domain})"
-                self._transaction.say(Level.INFO, text, event="signed", **_names(signer))
+                names = _names(signer)
+                text = f"DKIM-Signature field added (s={names['selector']}, d={names['domain']})"
+                self._transaction.say(Level.INFO, text, event="signed", **names)
         modifications: tuple[Modification, ...] = (
             *self._deleted,
             *inserted,
@@ -160,7 +161,7 @@ def start_signing(
             signers=tuple(signers),
             timers=tuple(backend_of(planned.key_uri) for planned in choice.planned),
             deleted=tuple(deleted),
-            may_be_slow=any(is_remote(planned.key_uri) for planned in choice.planned),
+            may_be_slow=choice.is_remote,
         )
     except MessageError as exc:
         return unsignable(transaction, str(exc))
@@ -219,9 +220,9 @@ def _with_place(error: ConfigError) -> str:
 
 def _names(signer: Signer) -> dict[str, str]:
     return {
-        "domain": str(signer.domain),
-        "selector": str(signer.selector),
-        "algorithm": str(signer.key.algorithm),
+        "domain": signer.domain.text,
+        "selector": signer.selector.text,
+        "algorithm": signer.key.algorithm.value,
     }
 
 
