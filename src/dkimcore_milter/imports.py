@@ -14,7 +14,7 @@ __all__ = ["import_all"]
 _LATE = (
     "dkimcore.keys.file",
     "dkimcore.resolvers.exchange",
-    "dns.query",
+    "dkimcore.resolvers.transport",
     "dns.rdata",
     "encodings.idna",
     "idna",

@@ -31,7 +31,7 @@ from tests.faults.harness import (
     the_worker,
 )
 from tests.resolvers.hostile import HostileServer, answered, records
-from tests.servers.dkimcoremilter import DkimcoreMilter
+from tests.servers.dkimcoremilter import DkimcoreMilter as Filter
 from tests.servers.milterclient import Outlook, deliver
 from tests.servers.milterwire import InsertField, Quarantine
 from tests.servers.nsd import HOST, free_port
@@ -72,7 +72,7 @@ def deferred(outcome):
 # --- Answers that are none --------------------------------------------------------------
 
 
-def key(query, over_tcp):
+def key(query, _over_tcp=None):
     return answered(query, records(query, RECORD))
 
 
@@ -136,9 +136,9 @@ NO_ANSWERS = {
     "refused": lambda query, over_tcp: answered(query, rcode=5),
     "format error": lambda query, over_tcp: answered(query, rcode=1),
     "TCP that ends": cut,
-    "TCP, half an answer": over_tcp_only(lambda query: with_length(key(query, True))[:-9]),
-    "TCP, length 64 kB": over_tcp_only(lambda query: b"\xff\xff" + key(query, True)),
-    "TCP, length 0": over_tcp_only(lambda query: b"\0\0" + key(query, True)),
+    "TCP, half an answer": over_tcp_only(lambda query: with_length(key(query))[:-9]),
+    "TCP, length 64 kB": over_tcp_only(lambda query: b"\xff\xff" + key(query)),
+    "TCP, length 0": over_tcp_only(lambda query: b"\0\0" + key(query)),
     "TCP, 64 kB of noise": over_tcp_only(lambda query: with_length(NOISE[:65535])),
     "TCP, truncated": over_tcp_only(lambda query: with_length(answered(query, flags=dns.flags.TC))),
     "circle": lambda query, over_tcp: answered(query, alias(query)),
@@ -158,7 +158,7 @@ def test_a_name_server_without_an_answer(lie):
 
     with (
         HostileServer(reply) as server,
-        DkimcoreMilter(conf(server.address), files=FILES) as milter,
+        Filter(conf(server.address), files=FILES) as milter,
     ):
         worker = the_worker(milter)
         deliver(milter.address, MESSAGE, INSIDE)
@@ -176,7 +176,7 @@ def test_a_name_server_without_an_answer(lie):
 def test_a_dead_name_server(action):
     """Nobody listens there: the kernel says so at once (ICMP)."""
     more = f"On-DNSError {action}\n"
-    with DkimcoreMilter(conf((HOST, free_port()), more=more), files=FILES) as milter:
+    with Filter(conf((HOST, free_port()), more=more), files=FILES) as milter:
         outcome = deliver(milter.address, SIGNED, OUTSIDE)
         kinds = [type(change) for change in outcome.changes]
         if action in ("accept", "quarantine"):
@@ -233,7 +233,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("lie", "verdict"), ANSWERS.values(), ids=ANSWERS.keys())
 def test_a_name_server_with_odd_answers(lie, verdict):
-    with HostileServer(lie) as server, DkimcoreMilter(conf(server.address), files=FILES) as milter:
+    with HostileServer(lie) as server, Filter(conf(server.address), files=FILES) as milter:
         worker = the_worker(milter)
         outcome = deliver(milter.address, SIGNED, OUTSIDE)
         assert verdict in results(outcome)
@@ -278,7 +278,7 @@ class HeldServer:
 
     def _answer(self):
         for query, client in self._held:
-            self._socket.sendto(key(query, False), client)
+            self._socket.sendto(key(query), client)
         self._held.clear()
 
     def wait_for(self, count):
@@ -305,7 +305,7 @@ def test_who_waits_for_the_dns_holds_nobody_up(extra):
     """64 messages wait, and more for these; one of ours is signed meanwhile, by the same worker."""
     with HeldServer() as server:
         settings = conf(server.address, timeout=30)
-        with DkimcoreMilter(settings, files=FILES) as milter, ThreadPoolExecutor(100) as pool:
+        with Filter(settings, files=FILES) as milter, ThreadPoolExecutor(100) as pool:
             waiting = [
                 pool.submit(deliver, milter.address, signed(f"s{number}"), OUTSIDE, timeout=60)
                 for number in range(WAITING + extra)
@@ -324,7 +324,8 @@ def test_who_waits_for_the_dns_holds_nobody_up(extra):
 def test_clients_that_lose_patience_while_the_dns_is_asked():
     """Their connections end; what was asked for them is answered to nobody, and freed."""
     with HeldServer() as server:
-        with DkimcoreMilter(conf(server.address, timeout=30), files=FILES) as milter:
+        settings = conf(server.address, timeout=30)
+        with Filter(settings, files=FILES) as milter:
             worker = the_worker(milter)
             demand_signed(deliver(milter.address, MESSAGE, INSIDE))
             before = look(worker)

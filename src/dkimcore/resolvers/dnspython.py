@@ -67,7 +67,8 @@ class _Configured:
             else GivenNameServers(nameservers, trust_ad=trust_ad)
         )
         # Paid for here, not by the first message.
-        import dkimcore.resolvers.exchange  # noqa: F401
+        import dkimcore.resolvers.exchange
+        import dkimcore.resolvers.transport  # noqa: F401
 
     def _start(
         self, name: str, timeout: float | None = None
@@ -113,21 +114,11 @@ class DnspythonResolver(_Configured):
             return _broken(error)
 
     def _send(self, attempt: Attempt) -> dns.message.Message | Exception:
-        import dns.query
+        from dkimcore.resolvers.transport import over_tcp, over_udp
 
-        host, port = attempt.server
+        carry = over_tcp if attempt.over_tcp else over_udp
         try:
-            if attempt.over_tcp:
-                return dns.query.tcp(attempt.query, host, timeout=attempt.seconds, port=port)
-            return dns.query.udp(
-                attempt.query,
-                host,
-                timeout=attempt.seconds,
-                port=port,
-                ignore_unexpected=True,
-                ignore_errors=True,
-                raise_on_truncation=True,
-            )
+            return carry(attempt.query, attempt.server, attempt.seconds)
         except Exception as error:  # noqa: BLE001 - whatever a stranger's octets cause
             return error
 
