@@ -8,9 +8,10 @@ import struct
 import pytest
 
 from dkimcore.settings.model import Action
-from dkimcore_milter.conversation import Conversation, Need
+from dkimcore_milter.conversation import Conversation
 from dkimcore_milter.engine import Engine
 from dkimcore_milter.meter import Meter
+from dkimcore_milter.need import Need
 from dkimcore_milter.service import Service
 from tests.milter.sessions import BODY, NOW, SIMPLE, compose, site
 from tests.protocol import material
