@@ -9,7 +9,7 @@ from __future__ import annotations
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from dkimcore_milter.conversation import Need
+from dkimcore_milter.need import Need
 
 if TYPE_CHECKING:
     import socket

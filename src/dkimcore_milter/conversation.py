@@ -10,7 +10,6 @@ to be called by a thread, and what it returns goes to `resume`.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from dkimcore_milter import wire
@@ -20,6 +19,7 @@ from dkimcore_milter.inbox import Inbox
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.macros import MacroTable
 from dkimcore_milter.metrics import Count
+from dkimcore_milter.need import Need
 from dkimcore_milter.negotiation import Agreement, Steps, agree, needed_actions
 from dkimcore_milter.wire import Command, PacketTooLong, ProtocolError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dkimcore_milter.action import Conclusion, Reply
     from dkimcore_milter.service import Service
 
-__all__ = ["Conversation", "Need", "Work"]
+__all__ = ["Conversation", "Work"]
 
 Work: TypeAlias = "Callable[[], Callable[[], bytes]]"
 """Waits, in any thread; returns what `Conversation.resume` goes on with."""
@@ -44,20 +44,6 @@ an answer after each message, so only one in a hurry notices."""
 
 _FINAL = (Verdict.ACCEPT, Verdict.DISCARD, Verdict.REJECT, Verdict.TEMPFAIL)
 _CONTINUE = wire.CONTINUE
-
-
-class Need(Enum):
-    """What a conversation needs to go on."""
-
-    OCTETS = "octets"
-    TURN = "turn"
-    """To be called again, with or without octets, when others had their turn."""
-
-    WORK = "work"
-    """`work` to be called, and `resume` with its result."""
-
-    END = "end"
-    """To be closed."""
 
 
 class Conversation:

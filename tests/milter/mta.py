@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from dkimcore_milter.conversation import Conversation, Need
+from dkimcore_milter.conversation import Conversation
 from dkimcore_milter.meter import Meter
+from dkimcore_milter.need import Need
 from dkimcore_milter.service import Service
 from tests.servers.milterwire import pack, parse_answer, parse_negotiation
 

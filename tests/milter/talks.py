@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from dkimcore_milter.conversation import Conversation, Need
+from dkimcore_milter.conversation import Conversation
 from dkimcore_milter.meter import Meter
+from dkimcore_milter.need import Need
 from dkimcore_milter.service import Service
 from tests.milter.mad import BROKEN, FORGED, SIGNED, SIMPLE
 from tests.servers.milterwire import (

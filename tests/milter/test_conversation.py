@@ -10,8 +10,8 @@ import pytest
 import dkimcore
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.testing import EphemeralKey
-from dkimcore_milter.conversation import Need
 from dkimcore_milter.logline import Level
+from dkimcore_milter.need import Need
 from dkimcore_milter.session import Session
 from tests.milter.mta import FIELDS, Talk, client, macros, message
 from tests.milter.site import Site

@@ -8,9 +8,10 @@ from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import ACCEPT, CONTINUE, Verdict
-from dkimcore_milter.conversation import Conversation, Need
+from dkimcore_milter.conversation import Conversation
 from dkimcore_milter.meter import Meter
 from dkimcore_milter.metrics import Count
+from dkimcore_milter.need import Need
 from dkimcore_milter.service import Service
 from tests.milter.mad import load
 from tests.milter.sessions import INSIDE, MACROS, OUTSIDE, SIMPLE, Mta, site

@@ -74,6 +74,10 @@ class Running:
         self.tell(lambda: answers.append(question()))
         return answers[0]
 
+    def wait_until_idle(self):
+        while self.ask(lambda: self.loop.connections):
+            pass  # each question is a turn of the loop
+
     def close(self):
         if self.thread.is_alive():
             self.tell(lambda: self.loop.finish(0.0))
@@ -128,6 +132,7 @@ def test_connections_have_their_turns(start):
 def test_closed_connections_leave_nothing(start):
     running = start()
     deliver(running.address, MESSAGE, INSIDE)
+    running.wait_until_idle()
     before = len(descriptors(os.getpid()))
     gc.collect()
     gc.disable()
@@ -138,7 +143,7 @@ def test_closed_connections_leave_nothing(start):
             odd.connect(running.address.removeprefix("unix:"))
             odd.sendall(b"\0\0\0\0")
             assert odd.recv(1) == b""
-        assert running.ask(lambda: running.loop.connections) == 0
+        running.wait_until_idle()
         # Without a collection: nothing that was closed is held by a cycle.
         assert not [thing for thing in gc.get_objects() if isinstance(thing, channels.Channel)]
     finally:
@@ -229,8 +234,7 @@ def test_one_that_goes_away_while_a_key_takes_its_time(start, slow, monkeypatch)
     monkeypatch.setattr(slow, "GATE", gate.wait)
     with greeted(running) as client:
         client._socket.sendall(message())
-    while running.ask(lambda: running.loop.connections):
-        pass  # telling it to wait shows that it is gone
+    running.wait_until_idle()  # telling it to wait shows that it is gone
     gate.set()
     monkeypatch.setattr(slow, "GATE", None)
     assert is_signed(deliver(running.address, MESSAGE, INSIDE))
