@@ -85,7 +85,10 @@ class Exporter:
         if self._pid is not None or now < self._not_before:
             return False
         self._not_before = now + _PAUSE_SECONDS
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:  # no descriptors are left
+            return False
         with theirs, blocked():
             try:
                 pid = os.fork()

@@ -24,7 +24,7 @@ from dkimcore_milter.exporter import Exporter
 from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.launch import Launch, LogMaker, load_engine
 from dkimcore_milter.logline import Level, LogLine
-from dkimcore_milter.meter import SUPERVISOR
+from dkimcore_milter.meter import SUPERVISOR, measure
 from dkimcore_milter.metrics import Count, Gauge
 from dkimcore_milter.restarts import Restarts
 from dkimcore_milter.signals import Event, Interrupted, Signals
@@ -123,6 +123,7 @@ class _Supervisor:
         self._meter = board.meter(SUPERVISOR)
         now = time.time()
         self._meter.set(Gauge.START_TIME, now)
+        measure(generation.log, self._meter)
         self._loaded_at(now)
         self._due: list[float] = []  # when successors of dead workers are to be started
         self._hired_at = 0.0
@@ -280,6 +281,7 @@ class _Supervisor:
         self._meter.count(Count.WORKER_STARTS, self._workers)
         retired = self._generation
         self._settings, self._generation = settings, generation
+        measure(generation.log, self._meter)
         self._hired_at = time.monotonic()
         self._due.clear()
         drain()

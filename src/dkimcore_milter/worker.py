@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.loop import Loop
-from dkimcore_milter.meter import Measurable
+from dkimcore_milter.meter import measure
 from dkimcore_milter.metrics import Count
 from dkimcore_milter.service import Service
 from dkimcore_milter.vitals import VITALS_SECONDS, resident_memory, show_vitals
@@ -79,9 +79,8 @@ def work(generation: Generation, control: socket.socket, *, row: int) -> int:
     _take_signals()
     gc.freeze()  # or collections would copy what is shared with the supervisor
     meter = generation.board.meter(row)
-    for made_before in (generation.engine.resolver, generation.log):
-        if isinstance(made_before, Measurable):
-            made_before.measure(meter)
+    measure(generation.engine.resolver, meter)
+    measure(generation.log, meter)
     return _Worker(generation, control, meter).run()
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from dkimcore.testing import EphemeralKey
+from dkimcore_milter.crew import Crew
 from dkimcore_milter.meter import Board
 from dkimcore_milter.metrics import Gauge
 from dkimcore_milter.scrape import REQUEST_OCTETS, ScrapeServer
@@ -46,11 +49,12 @@ def worker(milter):
     return found[0]
 
 
-def listens(pid, milter):
+def listens(pid, milter, path=None):
     """Whether a process holds the filter's own listening socket."""
+    path = path or f"{milter.folder}/socket"
     with open("/proc/net/unix") as lines:
         rows = [line.split() for line in lines]
-    inodes = {row[6] for row in rows if row[-1] == f"{milter.folder}/socket" and row[5] == "01"}
+    inodes = {row[6] for row in rows if row[-1] == path and row[5] == "01"}
     return bool({f"socket:[{inode}]" for inode in inodes} & set(links(pid)))
 
 
@@ -134,6 +138,9 @@ def test_counts_survive_a_reload_and_a_killed_worker():
         after = scrape(address)
         accepted = "connections_accepted_total"
         assert after[accepted] >= before[accepted] + 2
+        assert before["messages_total", "sign", "accept"] == 2
+        assert after["messages_total", "sign", "accept"] == 4
+        assert after["signatures_made_total", "ed25519"] == 4
         assert after["worker_deaths_total", "signal"] == 1
         assert after["worker_restarts_total"] == 1
         assert after["worker_starts_total"] == 3
@@ -254,3 +261,49 @@ def test_idle_clients_do_not_keep_others_away(serving):
     finally:
         for each in idle:
             each.close()
+
+
+class Confined(DkimcoreMilter):
+    """A filter that sees its sockets from another root directory than we do."""
+
+    def command(self, conf, _socket_name):
+        return super().command(conf, "local:/run/socket")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root directory")
+def test_metrics_from_another_root_directory_and_user(tmp_path):
+    tmp_path.chmod(0o755)
+    run = tmp_path / "run"
+    run.mkdir()
+    nobody = pwd.getpwnam("nobody")
+    os.chown(run, nobody.pw_uid, nobody.pw_gid)
+    conf = CONF.replace("local:{folder}/metrics", "local:/run/metrics")
+    conf += f"UserID nobody\nChangeRootDirectory {tmp_path}\n"
+    with Confined(conf, files=FILES, socket_name=f"local:{run}/socket") as milter:
+        sign(milter)
+        found = scrape(f"local:{run}/metrics")
+        assert found["messages_total", "sign", "accept"] == 1
+        assert found["signatures_made_total", "ed25519"] == 1
+        assert (run / "metrics").stat().st_uid == nobody.pw_uid
+        # Who dies here is started again without Python's files.
+        for pid in children(milter.pid, 2):
+            if not listens(pid, milter, "/run/socket"):
+                os.kill(pid, signal.SIGKILL)
+        milter.wait_for("exporter-died")
+        wait_until(lambda: scrape(f"local:{run}/metrics")["exporter_deaths_total"] == 1)
+
+
+def test_more_workers_than_rows_share_the_last_row():
+    crew = Crew(Board(4))
+    members = crew._members
+    for row in (1, 2, 3, 3, 3):
+        assert crew._free_row() == row
+        members.append(SimpleNamespace(row=row))
+    crew._board.meter(3).set(Gauge.CONNECTIONS, 5)
+    crew._board.meter(1).set(Gauge.CONNECTIONS, 7)
+    for row in (3, 1):
+        members.remove(SimpleNamespace(row=row))
+        crew._free(row)
+    # Others still count in the last row.
+    assert crew._board.values(Gauge.CONNECTIONS.cell) == [0, 0, 0, 5]
+    assert crew._free_row() == 1
