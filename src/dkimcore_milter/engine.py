@@ -195,7 +195,8 @@ class Engine:
     def signer(self, planned: Planned, profile: SigningProfile | None = None) -> Signer:
         """Open the key of one signature; takes and raises what `signers` does.
 
-        A signer is made once: it stays what it is while its key does.
+        A signer is made once: it stays what it is while its key does.  Threads may make one
+        twice, which does no harm.
         """
         profile = self.profile if profile is None else profile
         key = self._key(planned)
