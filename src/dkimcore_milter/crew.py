@@ -122,7 +122,10 @@ class Crew:
             StartFailure: The system refused (status 71).
         """
         row = self._free_row()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as exc:
+            raise StartFailure(f"socketpair(): {exc.strerror}", status=os.EX_OSERR) from exc
         with theirs, blocked():
             try:
                 pid = os.fork()
