@@ -284,6 +284,24 @@ def test_a_tcp_socket_on_all_addresses_lets_everybody_have_mail_signed(site):
     assert found(site, "Mode v", socket="Socket inet:8891") == []
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("inet:x@localhost", ':2: error: DkimcoreMetrics "inet:x@localhost": '),
+        ("inet:9115@nosuch.invalid", ":2: error: the socket inet:9115@nosuch.invalid: no IPv4"),
+        (
+            "inet:9115",
+            ":2: warning: DkimcoreMetrics inet:9115 lets everybody who reaches this host",
+        ),
+        ("local:/gone/metrics", ":2: warning: DkimcoreMetrics local:/gone/metrics: "),
+    ],
+)
+def test_where_metrics_cannot_or_should_not_be_served(site, value, words):
+    only(found(site, f"Mode v\nDkimcoreMetrics {value}"), words)
+    assert found(site, "Mode v\nDkimcoreMetrics inet:9115@127.0.0.1") == []
+    assert found(site, "Mode v\nDkimcoreMetrics local:metrics") == []
+
+
 def test_directories_and_the_pid_file(site):
     conf = f"Mode v\nPidFile {site.folder}\nDiagnosticDirectory {site.folder}/none"
     findings = found(site, conf)
