@@ -230,15 +230,18 @@ class Loop:
             self._timers.set(self._tell_progress, self.now + self._progress_seconds)
         self._working[channel] = self.now
 
-        def run() -> None:
+        def run() -> _Result:
             try:
-                self._results.append((channel, work()))
+                return channel, work()
             except BaseException as exc:  # noqa: BLE001 - the loop says what it was
-                self._results.append((channel, exc))
+                return channel, exc
+
+        def tell(result: _Result) -> None:
+            self._results.append(result)
             with contextlib.suppress(OSError):  # it is awake already, or over
                 self._waker.send(b"!")
 
-        if not self._threads.do(run):
+        if not self._threads.do(run, tell):
             self._tell_busy(channel)
 
     def _tell_busy(self, channel: Channel) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["THREADS", "Threads"]
+
+_T = TypeVar("_T")
 
 THREADS = 64
 """How many messages of a worker may wait for name servers and key services at once; more of them
@@ -30,17 +32,33 @@ class Threads:
     def __init__(self, limit: int = THREADS) -> None:
         self._limit = limit
         self._count = 0
-        self._idle = threading.Semaphore(0)
+        self._busy = 0
+        self._lock = threading.Lock()
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
-    def do(self, call: Callable[[], None]) -> bool:
-        """Let a thread call this, soon; it must not raise.  For one thread's use.
+    def do(self, call: Callable[[], _T], then: Callable[[_T], None]) -> bool:
+        """Let a thread call something, soon.  For one thread's use.
+
+        Args:
+            call: What to call; it must not raise.
+            then: Takes its result, called by the same thread, which counts as free by then: what
+                it sets off needs no thread more.
 
         Returns:
             Whether a thread was free for it; if not, it waits for one.
         """
-        self._calls.put(call)
-        if self._idle.acquire(blocking=False):
+
+        def job() -> None:
+            result = call()
+            with self._lock:
+                self._busy -= 1
+            then(result)
+
+        with self._lock:
+            self._busy += 1
+            is_free = self._busy <= self._count
+        self._calls.put(job)
+        if is_free:
             return True
         if self._count >= self._limit:
             return False
@@ -62,10 +80,5 @@ class Threads:
             self._calls.put(None)
 
     def _run(self) -> None:
-        while (call := self._next()) is not None:
-            call()
-
-    def _next(self) -> Callable[[], None] | None:
-        if self._calls.empty():
-            self._idle.release()
-        return self._calls.get()
+        while (job := self._calls.get()) is not None:
+            job()

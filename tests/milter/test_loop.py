@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import threading
+from queue import SimpleQueue
 
 import pytest
 
@@ -318,7 +319,7 @@ class TestThreads:
         threads, done = Threads(2), threading.Semaphore(0)
         barrier = threading.Barrier(2, timeout=30)
         for _ in range(10):
-            threads.do(lambda: (barrier.wait(), done.release()))
+            threads.do(barrier.wait, lambda _: done.release())
         for _ in range(10):
             assert done.acquire(timeout=30)
         threads.end()
@@ -329,8 +330,26 @@ class TestThreads:
 
         monkeypatch.setattr(threading.Thread, "start", refuse)
         done = []
-        Threads().do(lambda: done.append(threading.current_thread()))
+        Threads().do(threading.current_thread, done.append)
         assert done == [threading.current_thread()]
+
+    def test_one_call_after_the_other_needs_one_thread(self):
+        """A thread for each call that finds the last one's thread still returning is too much."""
+        threads, answers = Threads(), SimpleQueue()
+        seen = set()
+        for _ in range(1000):
+            assert threads.do(threading.current_thread, answers.put) is True
+            seen.add(answers.get(timeout=30))
+        assert len(seen) == 1
+        threads.end()
+
+    def test_a_call_without_a_free_thread_waits(self):
+        threads, answers, gate = Threads(1), SimpleQueue(), threading.Event()
+        assert threads.do(lambda: gate.wait(30), answers.put) is True
+        assert threads.do(lambda: "second", answers.put) is False
+        gate.set()
+        assert [answers.get(timeout=30) for _ in range(2)] == [True, "second"]
+        threads.end()
 
 
 def test_timers_call_what_is_due():
