@@ -126,6 +126,16 @@ class Meter:
             self._row[bucket] += 1.0
             self._row[timer.sum_cell] += seconds
 
+    def finish(self, gauge: Gauge, count: Count, timer: Timer, *, seconds: float) -> None:
+        """Count the end of something: one less in the gauge, one more in the others."""
+        row = self._row
+        bucket = timer.cell + bisect_left(BUCKETS, seconds)
+        with self._lock:
+            row[gauge.cell] -= 1.0
+            row[count.cell] += 1.0
+            row[bucket] += 1.0
+            row[timer.sum_cell] += seconds
+
     def value(self, cell: Count | Gauge) -> float:
         """Return what this process counted so far, or what its gauge shows."""
         return self._row[cell.cell]

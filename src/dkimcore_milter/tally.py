@@ -69,12 +69,15 @@ class Tally:
 
     def conclude(self, conclusion: Conclusion, mode: Mode) -> None:
         """The message was answered at its end."""
-        is_held = any(isinstance(change, Quarantine) for change in conclusion.modifications)
-        self._answered(mode, "quarantine" if is_held else _WORDS[conclusion.reply.verdict])
+        for change in conclusion.modifications:
+            if isinstance(change, Quarantine):
+                self._answered(mode, "quarantine")
+                return
+        self._answered(mode, _WORDS[conclusion.reply.verdict])
 
     def _answered(self, mode: Mode, word: str) -> None:
         if self._is_open:
             self._is_open = False
-            self._meter.add(Gauge.MESSAGES, -1)
-            self._meter.count(_MESSAGES[mode, word])
-            self._meter.observe(_TIMES[mode], self.spent)
+            self._meter.finish(
+                Gauge.MESSAGES, _MESSAGES[mode, word], _TIMES[mode], seconds=self.spent
+            )
