@@ -9,6 +9,8 @@ import resource
 import select
 import signal
 
+import pytest
+
 from tests.faults.harness import (
     FILES,
     INSIDE,
@@ -22,6 +24,7 @@ from tests.faults.test_key_files import TABLE_FILES, TABLES
 from tests.milter.processes import children
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.milterclient import MilterClient, Outlook, converse, deliver
+from tests.servers.postfix import wait_until
 
 EPISODE = 3.0  # seconds
 
@@ -93,6 +96,25 @@ def test_a_reload_without_descriptors_changes_nothing():
             assert the_worker(milter) == worker
         os.kill(milter.pid, signal.SIGHUP)
         milter.wait_for("configuration reloaded from")
+        demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+
+
+@pytest.mark.parametrize("more", range(1, 4))
+def test_a_reload_with_hardly_any_descriptors_works_or_changes_nothing(more):
+    """New workers inherit the limit: those that cannot serve with it must not replace the old."""
+    with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
+        with few_descriptors(milter.pid, more):
+            os.kill(milter.pid, signal.SIGHUP)
+            milter.wait_for("reload")
+            for _ in range(5):
+                demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+        demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+        assert len(children(milter.pid, 2)) == 2
+        before = len(milter.log())
+        os.kill(milter.pid, signal.SIGHUP)
+        wait_until(
+            lambda: any(line["event"] == "reloaded" for line in milter.log()[before:]), "a reload"
+        )
         demand_signed(deliver(milter.address, MESSAGE, INSIDE))
 
 
