@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 from dataclasses import dataclass
@@ -92,6 +93,11 @@ def _take_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
+def _memory() -> int:
+    """Octets of memory; the most there ever were, where /proc cannot be read (chroot)."""
+    return resident_memory() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 class _Worker:
     def __init__(self, generation: Generation, control: socket.socket, meter: Meter) -> None:
         self._control = control
@@ -101,7 +107,7 @@ class _Worker:
         self._has_told = False
         limits = generation.engine.settings.limits
         self._may_grow = limits.memory * _MIB
-        self._grown_from = resident_memory() or 0
+        self._grown_from = _memory()
         service = Service(
             engine=generation.engine, log=generation.log, meter=meter, inet=generation.inet
         )
@@ -121,7 +127,7 @@ class _Worker:
     def _look(self) -> None:
         """Show how we are, and ask for relief if we have become too large."""
         show_vitals(self._meter)
-        grown = (resident_memory() or 0) - self._grown_from
+        grown = _memory() - self._grown_from
         if not self._may_grow or grown <= self._may_grow or self._is_draining:
             return
         if not self._has_told:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import threading
 import urllib.request
+
+import pytest
 
 from dkimcore.testing import EphemeralKey
 from tests.milter.processes import children
@@ -115,16 +119,46 @@ def test_threads():
             assert milter.hits("threads") == 1
 
 
+class Confined(DkimcoreMilter):
+    """A filter that sees its socket from another root directory than we do."""
+
+    def command(self, conf, _socket_name):
+        return super().command(conf, "local:/run/socket")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the root directory")
+def test_memory_without_proc(tmp_path):
+    """With ChangeRootDirectory the most that a worker had counts."""
+    nobody = pwd.getpwnam("nobody")
+    tmp_path.chmod(0o755)
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", nobody.pw_uid, nobody.pw_gid)
+    conf = f"{SIGNING}UserID nobody\nChangeRootDirectory {tmp_path}\nDkimcoreMaximumMemory 16\n"
+    with Confined(conf, files=FILES, socket_name=f"local:{tmp_path}/run/socket") as milter:
+        (first,) = children(milter.pid, 1)
+        clients = [grown(milter) for _ in range(40)]
+        milter.wait_for("memory-full", timeout=20)
+        assert first in children(milter.pid, 2)
+        for client in clients:
+            client.close()
+        assert first not in children(milter.pid, 1)
+
+
+def grown(milter):
+    """A connection with a packet of 1 MiB, but for its last octet."""
+    client = MilterClient(milter.address)
+    begin(client)
+    client.eoh()
+    client._socket.sendall(MIB.to_bytes(4, "big") + b"B" + bytes(MIB - 2))
+    return client
+
+
 def test_memory():
     """A worker that has grown is replaced; what it has begun it ends."""
     conf = SIGNING + "DkimcoreMaximumMemory 16\n"
     with Measured(conf, files=FILES) as milter:
         before = set(children(milter.pid, 2))  # the worker, and what serves the metrics
-        clients = [MilterClient(milter.address) for _ in range(40)]
-        for client in clients:  # packets of 1 MiB, without their last octet
-            begin(client)
-            client.eoh()
-            client._socket.sendall(MIB.to_bytes(4, "big") + b"B" + bytes(MIB - 2))
+        clients = [grown(milter) for _ in range(40)]
         line = milter.wait_for("memory-full", timeout=20)
         assert line["text"].endswith("MiB, 16 allowed: another worker takes the place of this one")
         assert milter.hits("memory") == 1
