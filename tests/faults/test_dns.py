@@ -30,10 +30,12 @@ from tests.faults.harness import (
     look,
     the_worker,
 )
+from tests.faults.raw import ENVELOPE, GREETING, NEGOTIATION, converse_raw, field, packets
 from tests.resolvers.hostile import HostileServer, answered, records
 from tests.servers.dkimcoremilter import DkimcoreMilter as Filter
 from tests.servers.milterclient import Outlook, deliver
-from tests.servers.milterwire import InsertField, Quarantine
+from tests.servers.miltermessage import split_message
+from tests.servers.milterwire import InsertField, Quarantine, pack
 from tests.servers.nsd import HOST, free_port
 from tests.servers.postfix import wait_until
 
@@ -344,6 +346,35 @@ def test_who_waits_for_the_dns_holds_nobody_up(extra):
                 assert "dkim=pass" in results(one.result())
             # What is at hand waits for nobody.
             assert "dkim=pass" in results(deliver(milter.address, signed("s0"), OUTSIDE))
+
+
+def test_what_is_sent_ahead_of_the_answer_waits_for_it_in_its_order():
+    """An MTA that does not wait: three messages, one behind the other, whose keys are asked for."""
+
+    def message(number):
+        (field_,) = dkimcore.sign(MESSAGE, [dkimcore.Signer.make(DOMAIN, f"s{number}", KEY)])
+        fields, _, body = split_message(field_.raw + b"\r\n" + MESSAGE)
+        sent = ENVELOPE
+        for text in fields:
+            name, _, value = text.partition(b":")
+            sent += field(name, value.removeprefix(b" ").replace(b"\r\n", b"\n"))
+        return sent + pack(b"N") + pack(b"B", body) + pack(b"E")
+
+    greeting = GREETING.replace(b"localhost", b"mail.test").replace(b"127.0.0.1", b"192.0.2.1")
+    octets = NEGOTIATION + greeting + b"".join(map(message, range(3))) + pack(b"Q")
+    with HeldServer() as server:
+        settings = conf(server.address, timeout=30)
+        with Filter(settings, files=FILES) as milter, ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(converse_raw, milter.address, octets)
+            server.wait_for(1)
+            demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+            server.release()
+            answers, rest = packets(sending.result())
+            assert rest == b""
+            told = [content for command, content in answers if command in b"hi"]
+            assert len(told) == 3
+            assert all(b"dkim=pass" in content for content in told)
+            assert [b"header.s=s%d" % number in told[number] for number in range(3)] == [True] * 3
 
 
 def test_clients_that_lose_patience_while_the_dns_is_asked():

@@ -269,6 +269,18 @@ def test_millions_of_macros_are_not_kept(milter):
 
 
 @pytest.mark.usefixtures("unharmed")
+def test_a_body_of_100_mb_is_not_kept(milter):
+    worker = the_worker(milter)
+    before = look(worker).memory
+    chunk = pack(b"B", b"z" * 62 + b"\r\n" + b"y" * 65_000)
+    message = [letter()[: -len(pack(b"E"))], *([chunk * 16] * 100), pack(b"E"), QUIT]
+    answers, rest = packets(converse_raw(milter.address, [NEGOTIATION + GREETING, *message]))
+    assert rest == b""
+    assert sum(command in b"hi" for command, _ in answers) == 1  # signed
+    assert look(worker).memory - before < 20 * MEGABYTE
+
+
+@pytest.mark.usefixtures("unharmed")
 def test_connections_that_come_and_go(milter):
     def storm():
         for number in range(300):
