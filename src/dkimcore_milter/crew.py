@@ -253,6 +253,8 @@ def _live(generation: Generation, control: socket.socket, row: int) -> None:
     try:
         status = work(generation, control, row=row)
     except BaseException as exc:  # noqa: BLE001 - nothing may get back into the supervisor's code
+        # What the system refuses today it may grant to a successor: then AutoRestart helps.
+        status = os.EX_OSERR if isinstance(exc, (OSError, MemoryError)) else os.EX_SOFTWARE
         text, trace = describe(exc)
         generation.log(
             LogLine(

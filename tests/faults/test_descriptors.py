@@ -131,3 +131,14 @@ def test_a_successor_is_started_when_there_are_descriptors_again():
             assert children(milter.pid) == [second]
         assert second in children(milter.pid, 2)
         demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+
+
+def test_a_successor_that_cannot_serve_for_want_of_descriptors_gets_one_itself():
+    with DkimcoreMilter(f"{SIGNING}AutoRestart yes\n", files=FILES) as milter:
+        with few_descriptors(milter.pid, 1):  # two with that of the dead one, which it inherits
+            os.kill(the_worker(milter), signal.SIGKILL)
+            milter.wait_for("exited with status 71, restarting")
+        with MilterClient(milter.address, timeout=30) as client:
+            client.negotiate()
+            demand_signed(converse(client, MESSAGE, INSIDE))
+        assert milter.status is None
