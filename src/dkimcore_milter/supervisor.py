@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LogMaker", "run"]
 
-_NO_SUCCESSOR = frozenset({os.EX_SOFTWARE, os.EX_CONFIG})
-"""Exit statuses after which AutoRestart does not help, and which become ours; OpenDKIM's."""
-
 _SHORT_LIFE = 1.0
 """A worker that dies sooner, in seconds, gets its successor only after this time."""
 
@@ -194,10 +191,9 @@ class _Supervisor:
         if death.draining:
             self._say(str(death), "worker-died", level=Level.ERR)
             return None
-        if not self._settings.process.auto_restart or death.exit_code in _NO_SUCCESSOR:
+        if not self._settings.process.auto_restart:
             self._say(str(death), "worker-died", level=Level.ERR)
-            fatal = death.exit_code in _NO_SUCCESSOR
-            return death.exit_code if fatal else os.EX_UNAVAILABLE
+            return os.EX_UNAVAILABLE
         now = time.monotonic()
         exceeded = self._restarts.allow(now)
         if exceeded is not None:

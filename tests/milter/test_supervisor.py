@@ -248,7 +248,7 @@ def test_the_end_may_come_during_the_start(tmp_path):
 
 
 def test_without_autorestart_a_workers_death_is_the_end():
-    with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
+    with DkimcoreMilter(f"{SIGNING}AutoRestart no\n", files=FILES, workers=2) as milter:
         first, second = children(milter.pid, 2)
         os.kill(first, signal.SIGKILL)
         assert milter._process.wait(30) == 69
@@ -257,8 +257,8 @@ def test_without_autorestart_a_workers_death_is_the_end():
         assert not (milter.folder / "socket").exists()
 
 
-def test_with_autorestart_a_worker_gets_a_successor():
-    conf = f"{SIGNING}AutoRestart yes\nAutoRestartCount 1\n"
+def test_a_worker_that_dies_gets_a_successor_unless_it_is_forbidden():
+    conf = f"{SIGNING}AutoRestartCount 1\n"
     with DkimcoreMilter(conf, files=FILES) as milter:
         (worker,) = children(milter.pid, 1)
         os.kill(worker, signal.SIGKILL)

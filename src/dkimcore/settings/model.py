@@ -335,7 +335,7 @@ class Process:
     background: bool = True
     root_directory: str | None = None
     base_directory: str | None = None
-    auto_restart: bool = False
+    auto_restart: bool = True
     auto_restart_count: int = 0
     auto_restart_rate: tuple[int, int] | None = None
     core_dumps: bool = False

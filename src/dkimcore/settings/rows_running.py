@@ -50,8 +50,9 @@ LOGGING = (
 
 PROCESS = (
     honoured(
-        *("AutoRestart", BOOLEAN, COMMON, "no", "process.auto_restart"),
-        "Start a worker process again when it dies.",
+        *("AutoRestart", BOOLEAN, COMMON, "yes", "process.auto_restart"),
+        "Start a worker process again when it dies; without it the milter ends, and so it is not "
+        "OpenDKIM's default.",
     ),
     honoured(
         *("AutoRestartCount", INTEGER, COMMON, "0", "process.auto_restart_count"),
