@@ -15,10 +15,10 @@ from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.signals import blocked
-from dkimcore_milter.worker import DRAIN, RELIEF, work
+from dkimcore_milter.worker import DRAIN, READY, RELIEF, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from dkimcore_milter.meter import Board
     from dkimcore_milter.worker import Generation
@@ -27,6 +27,9 @@ __all__ = ["Crew", "Death"]
 
 _END_SECONDS = 0.8
 """How long workers get to end; they themselves take 0.7 s at most."""
+
+_START_SECONDS = 10.0
+"""How long workers get to say that they serve; they take some hundredths of a second."""
 
 _DRAIN_SECONDS = 0.5
 """How long workers get to say that they take no more connections."""
@@ -140,15 +143,16 @@ class Crew:
         self._members.append(_Member(pid=pid, control=ours, row=row))
 
     def hire_all(self, generation: Generation, *, count: int) -> None:
-        """Start so many workers, or none.
+        """Start so many workers, or none, and wait until they serve.
 
         Raises:
-            StartFailure: The system refused (status 71).
+            StartFailure: The system refused, or one ended before it served (status 71).
         """
         before = len(self._members)
         try:
             for _ in range(count):
                 self.hire(generation)
+            _wait_until_ready(self._members[before:])
         except StartFailure:
             for member in self._members[before:]:
                 _end(member)
@@ -175,9 +179,8 @@ class Crew:
         end = time.monotonic() + _DRAIN_SECONDS
         while waiting and (left := end - time.monotonic()) > 0:
             for control in select.select(waiting, (), (), left)[0]:
-                with contextlib.suppress(OSError):
-                    control.recv(len(DRAIN))
-                waiting.remove(control)
+                if _said(control, DRAIN) is not False:
+                    waiting.remove(control)
 
     def reap(self) -> tuple[Death, ...]:
         """Forget the workers that have ended, and return those that should not have."""
@@ -224,6 +227,28 @@ class Crew:
     def _free(self, row: int) -> None:
         if all(member.row != row for member in self._members):
             self._board.clear_gauges(row)
+
+
+def _wait_until_ready(members: Sequence[_Member]) -> None:
+    """Wait for workers; one that is slow is left to itself."""
+    waiting = [member.control for member in members]
+    end = time.monotonic() + _START_SECONDS
+    while waiting and (left := end - time.monotonic()) > 0:
+        for control in select.select(waiting, (), (), left)[0]:
+            said = _said(control, READY)
+            if said is None:
+                raise StartFailure("a worker ended before it served mail", status=os.EX_OSERR)
+            if said:
+                waiting.remove(control)
+
+
+def _said(control: socket.socket, word: bytes) -> bool | None:
+    """Read what a worker says: whether it is this; None: it says nothing any more."""
+    try:
+        said = control.recv(64)
+    except OSError:
+        return None
+    return word in said if said else None
 
 
 def _asks(member: _Member) -> bool:

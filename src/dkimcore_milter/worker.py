@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from dkimcore_milter.logline import LogSink
     from dkimcore_milter.meter import Board, Meter
 
-__all__ = ["DRAIN", "RELIEF", "Generation", "work"]
+__all__ = ["DRAIN", "READY", "RELIEF", "Generation", "work"]
 
 DRAIN = b"d"
 """What a supervisor sends for: take no more connections, end when the last one is closed.  The
 worker sends it back as soon as it takes none.  The end of the connection means: end now."""
+
+READY = b"s"
+"""What a worker sends when it has all that it needs, and serves."""
 
 RELIEF = b"r"
 """What a worker sends that has grown too much (DkimcoreMaximumMemory): let another take my
@@ -121,6 +124,8 @@ class _Worker:
         self._loop.every(VITALS_SECONDS, self._look)
 
     def run(self) -> int:
+        with contextlib.suppress(OSError):  # then the end of the connection is next
+            self._control.send(READY)
         self._loop.run()
         return os.EX_OK
 
