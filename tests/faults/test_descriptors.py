@@ -99,17 +99,17 @@ def test_a_reload_without_descriptors_changes_nothing():
         demand_signed(deliver(milter.address, MESSAGE, INSIDE))
 
 
-@pytest.mark.parametrize("more", range(1, 4))
-def test_a_reload_with_hardly_any_descriptors_works_or_changes_nothing(more):
+@pytest.mark.parametrize(("workers", "more"), [(1, 1), (1, 2), (2, 2)])
+def test_a_reload_with_hardly_any_descriptors_changes_nothing(workers, more):
     """New workers inherit the limit: those that cannot serve with it must not replace the old."""
-    with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
+    with DkimcoreMilter(SIGNING, files=FILES, workers=workers) as milter:
         with few_descriptors(milter.pid, more):
             os.kill(milter.pid, signal.SIGHUP)
-            milter.wait_for("reload")
+            milter.wait_for("the old configuration stays")
             for _ in range(5):
                 demand_signed(deliver(milter.address, MESSAGE, INSIDE))
         demand_signed(deliver(milter.address, MESSAGE, INSIDE))
-        assert len(children(milter.pid, 2)) == 2
+        assert len(children(milter.pid, workers)) == workers
         before = len(milter.log())
         os.kill(milter.pid, signal.SIGHUP)
         wait_until(
