@@ -44,6 +44,14 @@ def few_descriptors(pid, more):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
+def settle(milter, workers):
+    """Waits until a supervisor has opened all that it opens at its start, and closed the rest."""
+    children(milter.pid, workers)
+    # Standard ones, /dev/null, two for signals, the listener, and one for each worker.
+    wait_until(lambda: look(milter.pid).descriptors == 7 + workers, "the start to be over")
+    demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+
+
 def test_connections_that_get_no_descriptor_wait_for_one():
     with DkimcoreMilter(SIGNING, files=FILES) as milter, contextlib.ExitStack() as stack:
         worker = the_worker(milter)
@@ -88,14 +96,18 @@ def test_a_key_that_cannot_be_opened_for_want_of_descriptors_defers_the_message(
 
 def test_a_reload_without_descriptors_changes_nothing():
     with DkimcoreMilter(SIGNING, files=FILES) as milter:
+        settle(milter, 1)
         worker = the_worker(milter)
         with few_descriptors(milter.pid, 0):
             os.kill(milter.pid, signal.SIGHUP)
             assert "Too many open files" in str(milter.wait_for("the old configuration stays"))
             demand_signed(deliver(milter.address, MESSAGE, INSIDE))
             assert the_worker(milter) == worker
+        before = len(milter.log())
         os.kill(milter.pid, signal.SIGHUP)
-        milter.wait_for("configuration reloaded from")
+        wait_until(
+            lambda: any(line["event"] == "reloaded" for line in milter.log()[before:]), "a reload"
+        )
         demand_signed(deliver(milter.address, MESSAGE, INSIDE))
 
 
@@ -103,6 +115,7 @@ def test_a_reload_without_descriptors_changes_nothing():
 def test_a_reload_with_hardly_any_descriptors_changes_nothing(workers, more):
     """New workers inherit the limit: those that cannot serve with it must not replace the old."""
     with DkimcoreMilter(SIGNING, files=FILES, workers=workers) as milter:
+        settle(milter, workers)
         with few_descriptors(milter.pid, more):
             os.kill(milter.pid, signal.SIGHUP)
             milter.wait_for("the old configuration stays")
@@ -121,7 +134,7 @@ def test_a_reload_with_hardly_any_descriptors_changes_nothing(workers, more):
 def test_a_successor_is_started_when_there_are_descriptors_again():
     """A worker dies while its supervisor cannot make the connection to a new one."""
     with DkimcoreMilter(f"{SIGNING}AutoRestart yes\n", files=FILES, workers=2) as milter:
-        demand_signed(deliver(milter.address, MESSAGE, INSIDE))
+        settle(milter, 2)
         first, second = children(milter.pid, 2)
         with few_descriptors(milter.pid, 0):
             os.kill(first, signal.SIGKILL)
@@ -135,6 +148,7 @@ def test_a_successor_is_started_when_there_are_descriptors_again():
 
 def test_a_successor_that_cannot_serve_for_want_of_descriptors_gets_one_itself():
     with DkimcoreMilter(f"{SIGNING}AutoRestart yes\n", files=FILES) as milter:
+        settle(milter, 1)
         with few_descriptors(milter.pid, 1):  # two with that of the dead one, which it inherits
             os.kill(the_worker(milter), signal.SIGKILL)
             milter.wait_for("exited with status 71, restarting")

@@ -173,5 +173,7 @@ def test_workers_that_are_killed_again_and_again_are_replaced():
             victims = children(milter.pid, 2)
             for pid in victims:
                 os.kill(pid, signal.SIGKILL)
+            for pid in victims:
+                wait_until_gone(pid)
             demand_signed(deliver(milter.address, MESSAGE, INSIDE))
         assert len(children(milter.pid, 2)) == 2
