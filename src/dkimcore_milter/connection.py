@@ -7,7 +7,7 @@ message gets the action of On-InternalError.  Octets and packets are `conversati
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import ACCEPT, CONTINUE, Conclusion, Quarantine, Reply, Verdict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_P = ParamSpec("_P")
+_A = TypeVarTuple("_A")
 _R = TypeVar("_R")
 
 _FAILED = {
@@ -93,13 +93,7 @@ class Connection:
 
     def fields(self, fields: Sequence[tuple[bytes, bytes]]) -> Reply:
         """Learn header fields: names, and all octets behind the colon, folds as CRLF."""
-        return self._told(self._timed(self._take, fields))
-
-    def _take(self, fields: Sequence[tuple[bytes, bytes]]) -> Reply:
-        reply, take = CONTINUE, self._session.field
-        for name, value in fields:
-            reply = take(name, value)
-        return reply
+        return self._told(self._timed(self._session.fields, fields))
 
     def try_end_of_header(self) -> Reply | None:
         """Learn that the header is complete; None means to call `wait` before anything else."""
@@ -145,14 +139,14 @@ class Connection:
             self._tally.reply(reply, self._session.mode)
         return reply
 
-    def _timed(self, step: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R | Reply:
+    def _timed(self, step: Callable[[*_A], _R], *arguments: *_A) -> _R | Reply:
         """Call the session, and let the time be counted that it takes."""
         begun = monotonic()
-        made = self._call(step, *arguments, **named)
+        made = self._call(step, *arguments)
         self._tally.spent += monotonic() - begun
         return made
 
-    def _call(self, step: Callable[_P, _R], *arguments: _P.args, **named: _P.kwargs) -> _R | Reply:
+    def _call(self, step: Callable[[*_A], _R], *arguments: *_A) -> _R | Reply:
         """Call the session, unless it failed earlier in this message.
 
         Contains whatever it raises: the worker lives, and the operator decides.
@@ -160,7 +154,7 @@ class Connection:
         if self._broken is not None:
             return self._broken
         try:
-            return step(*arguments, **named)
+            return step(*arguments)
         except BaseException as exc:  # noqa: BLE001 - a key backend may raise SystemExit
             self._broken = _FAILED[internal_action(self._engine.settings.actions)]
             what, trace = describe(exc)

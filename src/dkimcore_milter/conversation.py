@@ -35,6 +35,7 @@ Work: TypeAlias = "Callable[[], Callable[[], bytes]]"
 """Waits, in any thread; returns what `Conversation.resume` goes on with."""
 
 _FIELD = int(Command.HEADER)
+_OCTETS = Need.OCTETS
 _FIELD_OCTETS = 65_536
 """So much of a header is handed on at once, and its limits are looked at."""
 
@@ -42,6 +43,7 @@ _TURN_STEPS = 3
 """How many ends of headers and messages are handled before others get a turn; an MTA waits for
 an answer after each message, so only one in a hurry notices."""
 
+_HEAD_OCTETS = wire.HEAD_OCTETS
 _FINAL = (Verdict.ACCEPT, Verdict.DISCARD, Verdict.REJECT, Verdict.TEMPFAIL)
 _CONTINUE = wire.CONTINUE
 
@@ -145,7 +147,7 @@ class Conversation:
 
     def _consume(self, octets: bytes) -> bytes:
         """Handle all packets that are complete, and keep the rest."""
-        self.need = Need.OCTETS
+        self.need = _OCTETS
         out: list[bytes] = []
         try:
             if self._inbox.rest:
@@ -163,9 +165,9 @@ class Conversation:
 
     def _handle(self, octets: bytes, out: list[bytes]) -> int:
         """Handle complete packets; return how many octets that were."""
-        at, end, steps = 0, len(octets), _TURN_STEPS
-        while end - at >= wire.HEAD_OCTETS:
-            size, letter = wire.HEAD(octets, at)
+        at, end, steps, head = 0, len(octets), _TURN_STEPS, wire.HEAD
+        while end - at >= _HEAD_OCTETS:
+            size, letter = head(octets, at)
             following = at + 4 + size
             if following > end or size == 0:  # the inbox says whether that may be
                 break
@@ -184,7 +186,7 @@ class Conversation:
             if answer:
                 out.append(answer)
             steps -= letter in _COSTLY
-            if self.need is not Need.OCTETS:
+            if self.need is not _OCTETS:
                 break
             if steps == 0 and at < end:
                 self.need = Need.TURN
@@ -194,25 +196,22 @@ class Conversation:
     def _take_fields(self, octets: bytes, at: int, out: list[bytes]) -> int:
         """Take all fields that follow each other."""
         head, fields, end = wire.HEAD, self._fields, len(octets)
-        count, lead = self._octets, not self._leading_space
-        before = len(fields)
-        while end - at >= wire.HEAD_OCTETS:
-            size, letter = head(octets, at)
-            following = at + 4 + size
-            if letter != _FIELD or following > end or size == 0:
-                break
-            try:
+        lead = not self._leading_space
+        before, begun, last_head = len(fields), at, end - _HEAD_OCTETS
+        try:
+            while at <= last_head:
+                size, letter = head(octets, at)
+                following = at + 4 + size
+                if letter != _FIELD or following > end or size == 0:
+                    break
                 name, value, _ = octets[at + 5 : following].split(b"\0", 2)
-            except ValueError:
-                raise ProtocolError("a field without a value") from None
-            if b"\n" in value:
-                value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-            if lead:
-                value = b" " + value
-            fields.append((name, value))
-            count += size
-            at = following
-        self._octets = count
+                if b"\n" in value:
+                    value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+                fields.append((name, b" " + value if lead else value))
+                at = following
+        except ValueError:
+            raise ProtocolError("a field without a value") from None
+        self._octets = count = self._octets + at - begun
         answers = 0 if self._mute_fields else len(fields) - before
         last = CONTINUE if count < _FIELD_OCTETS else self._hand_on()
         if answers:

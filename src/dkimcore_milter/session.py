@@ -7,6 +7,7 @@ left alone is left to `deciding`.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dkimcore_milter.action import ACCEPT, CONTINUE, SKIP, Conclusion
@@ -22,6 +23,8 @@ from dkimcore_milter.printable import printable
 from dkimcore_milter.transaction import UNKNOWN_JOB, Mode, Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dkimcore_milter.action import Reply
     from dkimcore_milter.engine import Engine
     from dkimcore_milter.logline import LogSink
@@ -130,6 +133,31 @@ class Session:
         self._octets += len(name) + len(value) + 3  # the colon and the CRLF
         if self._octets > self._maximum_octets or len(fields) > self._limits.header_fields:
             return self._too_much(message)
+        return CONTINUE
+
+    def fields(self, fields: Sequence[tuple[bytes, bytes]]) -> Reply:
+        """Take header fields that follow each other, as `field` takes each of them.
+
+        Args:
+            fields: Their names, and exactly the octets behind the colons, folds as CRLF.
+        """
+        known = self._fields
+        octets = self._octets + sum(map(len, chain.from_iterable(fields))) + 3 * len(fields)
+        if (
+            self._is_left_alone
+            or self._reply is not None
+            or self._message is None
+            or self._work is not None
+            or octets > self._maximum_octets
+            or len(known) + len(fields) > self._limits.header_fields
+        ):
+            # One by one, for it depends on the field what becomes of the message.
+            reply = CONTINUE
+            for name, value in fields:
+                reply = self.field(name, value)
+            return reply
+        known += fields
+        self._octets = octets
         return CONTINUE
 
     def _too_much(self, message: Transaction) -> Reply:
