@@ -21,8 +21,9 @@ __all__ = ["Channel", "Host"]
 
 _A = TypeVar("_A")
 
-_READ_OCTETS = 131_072
-"""What is read at once; a unix socket of Linux holds 208 KiB."""
+_READ_OCTETS = 65_536
+"""What is read at once: nearly all messages are smaller.  With 128 KiB, which malloc() asks the
+kernel for and gives back each time, reading takes 12 us instead of 1.4 us."""
 
 _OCTETS = Need.OCTETS
 
