@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.servers.miltermessage import split_message
-from tests.servers.milterwire import FilterActions, Steps, pack
+from tests.servers.milterwire import SILENT, FilterActions, Steps, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +27,6 @@ CONTINUE = b"\0\0\0\1c"
 VERSION = 6
 QUEUE_ID = b"4XyZ3k1Qzbz1"
 SENDER, RECIPIENT = b"alice@example.com", b"bob@example.org"
-_MUTE = {
-    b"C": Steps.NR_CONN,
-    b"H": Steps.NR_HELO,
-    b"M": Steps.NR_MAIL,
-    b"R": Steps.NR_RCPT,
-    b"T": Steps.NR_DATA,
-    b"L": Steps.NR_HDR,
-    b"N": Steps.NR_EOH,
-    b"B": Steps.NR_BODY,
-}
 _OFF = {
     b"C": Steps.NOCONNECT,
     b"H": Steps.NOHELO,
@@ -181,7 +171,7 @@ def _sent(agreed: Negotiated, command: bytes) -> bool:
 
 
 def _answered(agreed: Negotiated, command: bytes) -> bool:
-    return _sent(agreed, command) and not agreed.steps & _MUTE.get(command, 0)
+    return _sent(agreed, command) and not agreed.steps & SILENT.get(command, 0)
 
 
 def _macros(agreed: Negotiated, command: bytes) -> bytes:

@@ -10,7 +10,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["HAS_IPV6", "accepted_sockets", "children", "descriptors", "wait_until_gone"]
+__all__ = [
+    "HAS_IPV6",
+    "accepted_sockets",
+    "children",
+    "descriptors",
+    "open_path",
+    "wait_until_gone",
+]
 
 _PIDFD_GETFD = 438  # syscall number on all architectures of Linux since 5.6
 
@@ -43,6 +50,14 @@ def children(pid: int, count: int | None = None) -> list[int]:
             return found
         assert time.monotonic() < end, f"{pid} has {len(found)} children"
         time.sleep(0.01)  # nothing tells of a new process
+
+
+def open_path(tmp_path: Path) -> None:
+    """Lets other users through a test's folder, up to what pytest made."""
+    tmp_path.chmod(0o711)
+    for parent in tmp_path.parents:
+        if parent.name.startswith("pytest-"):
+            parent.chmod(0o711)
 
 
 def _lives(pid: int) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from dkimcore.testing import EphemeralKey
-from tests.milter.processes import children, wait_until_gone
+from tests.milter.processes import children, open_path, wait_until_gone
 from tests.servers.dkimcoremilter import DidNotStart, DkimcoreMilter
 from tests.servers.milterclient import Delivery, MilterClient, converse, deliver
 from tests.servers.milterwire import Outlook
@@ -51,10 +51,7 @@ def rewrite(milter, old, new):
 
 def reachable(tmp_path):
     """Makes a folder of nobody's that nobody can get to."""
-    tmp_path.chmod(0o711)
-    for parent in tmp_path.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
+    open_path(tmp_path)
     place = tmp_path / "run"
     place.mkdir()
     os.chown(place, NOBODY.pw_uid, NOBODY.pw_gid)
@@ -458,10 +455,7 @@ def test_without_processes_to_be_had_the_old_workers_go_on(tmp_path):
 @as_root
 def test_a_key_that_a_third_user_owns_stops_the_start(tmp_path):
     """RequireSafeKeys, for the user of UserID although root reads the key; as OpenDKIM."""
-    tmp_path.chmod(0o711)
-    for parent in tmp_path.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
+    open_path(tmp_path)
     key = tmp_path / "key"
     key.write_bytes(FILES["key"])
     key.chmod(0o600)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dkimcore.testing import EphemeralKey
-from tests.milter.processes import children
+from tests.milter.processes import children, open_path
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.milterclient import Delivery, deliver
 
@@ -66,10 +66,7 @@ def status(pid):
 @as_root
 def test_neither_process_has_a_privilege_left_or_writes_a_core(tmp_path):
     """UserID: the supervisor gives them up as well, before there is a socket."""
-    tmp_path.chmod(0o711)
-    for parent in tmp_path.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
+    open_path(tmp_path)
     place = tmp_path / "run"
     place.mkdir()
     os.chown(place, 65534, 65534)

@@ -12,6 +12,7 @@ from enum import Enum, IntFlag
 from typing import TypeAlias
 
 __all__ = [
+    "SILENT",
     "AddField",
     "AddRecipient",
     "Change",
@@ -79,6 +80,19 @@ class Steps(IntFlag):
     HDR_LEADSPC = 0x100000
     VERSION_2 = 0x7F
     ALL = 0x1FFFFF
+
+
+SILENT = {
+    b"C": Steps.NR_CONN,
+    b"H": Steps.NR_HELO,
+    b"M": Steps.NR_MAIL,
+    b"R": Steps.NR_RCPT,
+    b"T": Steps.NR_DATA,
+    b"L": Steps.NR_HDR,
+    b"N": Steps.NR_EOH,
+    b"B": Steps.NR_BODY,
+}
+"""What says of a command that it is not answered."""
 
 
 class Outlook(Enum):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.servers.closing import Closing
-from tests.servers.milterwire import FilterActions, Steps, pack
+from tests.servers.milterwire import SILENT, FilterActions, Steps, pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,16 +25,6 @@ __all__ = ["Script", "ScriptedFilter"]
 ACTIONS = FilterActions.ADDHDRS | FilterActions.CHGHDRS | FilterActions.CHGBODY
 NO_STEPS = Steps(0)
 HOST = "127.0.0.1"
-SILENT = {  # what is not answered, by the step that says so
-    b"C": Steps.NR_CONN,
-    b"H": Steps.NR_HELO,
-    b"M": Steps.NR_MAIL,
-    b"R": Steps.NR_RCPT,
-    b"T": Steps.NR_DATA,
-    b"L": Steps.NR_HDR,
-    b"N": Steps.NR_EOH,
-    b"B": Steps.NR_BODY,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
