@@ -272,6 +272,7 @@ def test_with_autorestart_there_is_a_rate():
     with DkimcoreMilter(conf, files=FILES) as milter:
         (worker,) = children(milter.pid, 1)
         os.kill(worker, signal.SIGKILL)
+        milter.wait_for(f"worker {worker} terminated with signal 9, restarting")
         deliver_to(milter)  # waits until there is a successor
         os.kill(children(milter.pid, 1)[0], signal.SIGKILL)
         assert milter._process.wait(30) == 69
