@@ -120,33 +120,6 @@ class Conversation:
         Returns:
             What to send.
         """
-        return self._consume(octets)
-
-    def resume(self, go_on: Callable[[], bytes]) -> bytes:
-        """Go on after `work`.
-
-        Args:
-            go_on: What it returned.
-
-        Returns:
-            What to send.
-        """
-        self.work = None
-        self._is_concluding = False
-        answer = go_on()
-        return answer + self._consume(self._inbox.take())
-
-    def progress(self) -> bytes:
-        """Return what tells the MTA that we still work; nothing where it may not be told."""
-        return wire.PROGRESS if self._is_concluding else b""
-
-    def close(self) -> None:
-        """Free everything; not while `work` runs."""
-        self.need, self.work = Need.END, None
-        self._connection.close()
-
-    def _consume(self, octets: bytes) -> bytes:
-        """Handle all packets that are complete, and keep the rest."""
         self.need = _OCTETS
         out: list[bytes] = []
         try:
@@ -162,6 +135,29 @@ class Conversation:
             self.need = Need.END
             return b"".join(out)
         return out[0] if len(out) == 1 else b"".join(out)
+
+    def resume(self, go_on: Callable[[], bytes]) -> bytes:
+        """Go on after `work`.
+
+        Args:
+            go_on: What it returned.
+
+        Returns:
+            What to send.
+        """
+        self.work = None
+        self._is_concluding = False
+        answer = go_on()
+        return answer + self.receive(self._inbox.take())
+
+    def progress(self) -> bytes:
+        """Return what tells the MTA that we still work; nothing where it may not be told."""
+        return wire.PROGRESS if self._is_concluding else b""
+
+    def close(self) -> None:
+        """Free everything; not while `work` runs."""
+        self.need, self.work = Need.END, None
+        self._connection.close()
 
     def _handle(self, octets: bytes, out: list[bytes]) -> int:
         """Handle complete packets; return how many octets that were."""

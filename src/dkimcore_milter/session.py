@@ -207,9 +207,12 @@ class Session:
 
     def _identify(self, message: Transaction) -> None:
         """Ask for the queue id, which Postfix knows late, and for the MTA's name."""
-        self._learn_host()
+        if self._host == UNKNOWN_HOST:
+            self._learn_host()
         message.host = self._host
-        message.job_id = printable(self._macros("i") or message.job_id)
+        job_id = self._macros("i")
+        if job_id is not None and job_id != message.job_id:
+            message.job_id = printable(job_id or message.job_id)
 
     def _start(self, work: Work) -> Reply:
         self._work = work

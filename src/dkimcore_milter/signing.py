@@ -19,7 +19,7 @@ from dkimcore.errors import (
     MessageError,
     SettingsError,
 )
-from dkimcore.protocol.algorithm import KeyType
+from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.mailbox import Mailbox
 from dkimcore.protocol.names import Auid, DomainName
@@ -45,7 +45,10 @@ __all__ = ["MessageSigning", "start_signing", "table_error", "unsignable"]
 
 # RFC 5321 section 4.5.3.1.1 allows 64 octets; encoded, i= must fit in a line of 998.
 _LONGEST_LOCAL_PART = 254
-_MADE = {KeyType.RSA: Count.SIGNED_RSA, KeyType.ED25519: Count.SIGNED_ED25519}
+_MADE = {
+    Algorithm.RSA_SHA256: Count.SIGNED_RSA,
+    Algorithm.ED25519_SHA256: Count.SIGNED_ED25519,
+}
 _CANONICALIZATIONS = {name.encode(): name for name in Canonicalization}
 
 
@@ -111,7 +114,7 @@ class MessageSigning:
                 return internal_error(self._transaction, text="resource unavailable")
             inserted.append(InsertField(field))
         for signer in self._signers:
-            meter.count(_MADE[signer.key.algorithm.key_type])
+            meter.count(_MADE[signer.key.algorithm])
         if self._transaction.engine.settings.logging.success:
             for signer in self._signers:
                 names = _names(signer)

@@ -221,5 +221,5 @@ def print_modification(modification: Modification, *, leading_space: bool) -> by
 
 
 def _numbered(letter: bytes, number: int, texts: Sequence[bytes]) -> bytes:
-    data = b"".join(text + b"\0" for text in texts)
+    data = b"\0".join((*texts, b""))
     return _WITH_NUMBER.pack(len(data) + 5, letter[0], number) + data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import MessageError, SettingsError, StateError
@@ -242,11 +243,12 @@ class Signing:
         if self._last:
             raise MessageError(_BARE % "body")
         self._finished = True
-        hashes = {
-            lane: (body_hash.finish(), body_hash.total)
-            for lane, body_hash in self._body_hashes.items()
-        }
-        return tuple(self._task(request, *hashes[_lane(request)]) for request in self._requests)
+        hashes = {lane: made.finish() for lane, made in self._body_hashes.items()}
+        tasks = []
+        for request in self._requests:
+            lane = _lane(request)
+            tasks.append(self._task(request, hashes[lane], self._body_hashes[lane].total))
+        return tuple(tasks)
 
     def _task(self, request: SignatureRequest, body_hash: bytes, total: int) -> SigningTask:
         profile = request.profile
@@ -275,17 +277,12 @@ class Signing:
         Every instance of the profile's fields is signed, from the bottom upwards; what is
         named once more selects nothing.
         """
-        names: list[bytes] = []
-        selected: list[int] = []
-        chosen = profile.field_octets
-        for name, positions in self._header.index.items():
-            if name in chosen:
-                if len(positions) == 1:  # nearly always; the other way takes twice as long
-                    names.append(name)
-                    selected.append(positions[0])
-                else:
-                    names += [name] * len(positions)
-                    selected += reversed(positions)
+        index, chosen = self._header.index, profile.field_octets
+        names = list(filter(chosen.__contains__, index))
+        selected = list(chain.from_iterable(map(index.__getitem__, names)))
+        if len(selected) != len(names):  # a name for each instance
+            selected = [position for name in names for position in reversed(index[name])]
+            names = [name for name in names for _ in index[name]]
         names += profile.oversigned_octets
         return names, selected
 
