@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import tempfile
@@ -132,10 +133,15 @@ class FilterProcess(Closing):
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                env={**os.environ, **self.environment()},
             )
 
+    def environment(self) -> Mapping[str, str]:
+        """Returns variables for the program, besides ours."""
+        return {}
+
     def wait_until_ready(self) -> None:
-        """Waits until the socket takes connections.
+        """Waits until it serves.
 
         Raises:
             DidNotStart: The program ended, or does not listen in time.
@@ -143,7 +149,7 @@ class FilterProcess(Closing):
         assert self._process is not None
         end = time.monotonic() + STARTUP
         while time.monotonic() < end:
-            if self._listens():
+            if self._serves():
                 return
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.02)
@@ -157,7 +163,7 @@ class FilterProcess(Closing):
             self._process.wait(timeout)
         return self._process.poll() is not None
 
-    def _listens(self) -> bool:
+    def _serves(self) -> bool:
         """Whether the socket takes connections."""
         kind, _, rest = self.address.partition(":")
         try:
