@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import errno
 import socket
-from selectors import EVENT_READ
 from typing import TYPE_CHECKING
 
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.metrics import Count, Gauge
+from dkimcore_milter.poller import READ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from selectors import BaseSelector
 
+    from dkimcore_milter.poller import Poller
     from dkimcore_milter.service import Service
     from dkimcore_milter.timers import Timers
 
@@ -43,7 +43,7 @@ class Acceptor:
     Args:
         listener: The listening socket; closed by `stop`.
         service: Its meter and its log are used.
-        selector: Tells when somebody connects.
+        poller: Tells when somebody connects.
         timers: Calls later.
         clock: Says when it is.
         adopt: Takes a connection.
@@ -55,7 +55,7 @@ class Acceptor:
         listener: socket.socket,
         *,
         service: Service,
-        selector: BaseSelector,
+        poller: Poller,
         timers: Timers,
         clock: Callable[[], float],
         adopt: Callable[[socket.socket], None],
@@ -64,7 +64,7 @@ class Acceptor:
         self._listener: socket.socket | None = listener
         self._service = service
         self._meter = service.meter
-        self._selector = selector
+        self._poller = poller
         self._timers = timers
         self._clock = clock
         self._adopt = adopt
@@ -96,17 +96,17 @@ class Acceptor:
     def _watch(self) -> None:
         if self._listener is not None and not self._is_watching:
             self._is_watching = True
-            self._selector.register(self._listener, EVENT_READ, self._on_connection)
+            self._poller.register(self._listener, READ, self._on_connection)
 
     def _rest(self, seconds: float | None = None) -> None:
         """Leave the socket alone; None: until `_watch`."""
         if self._listener is not None and self._is_watching:
             self._is_watching = False
-            self._selector.unregister(self._listener)
+            self._poller.unregister(self._listener)
         if seconds is not None:
             self._timers.set(self._take_one, self._clock() + seconds)
 
-    def _on_connection(self, _events: int) -> None:
+    def _on_connection(self) -> None:
         others = self._meter.others(Gauge.CONNECTIONS) if self._count else ()
         if others and min(others) < self._count:
             self._rest(_YIELD_SECONDS)

@@ -6,10 +6,10 @@ MTA that does not read answers gets no more of them.  Which channel has its turn
 
 from __future__ import annotations
 
-from selectors import EVENT_READ, EVENT_WRITE
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dkimcore_milter.need import Need
+from dkimcore_milter.poller import READ, WRITE
 
 if TYPE_CHECKING:
     import socket
@@ -34,7 +34,7 @@ class Host(Protocol):
     now: float
 
     def watch(self, channel: Channel, events: int) -> None:
-        """Call `Channel.turn` at these events; 0: at none."""
+        """Call `Channel.turn` at these events, `READ` or `WRITE`; 0: at none."""
 
     def again(self, channel: Channel) -> None:
         """Call `Channel.again` when the others had their turn."""
@@ -97,11 +97,11 @@ class Channel:
         """Whether a message is under way, or its answer is."""
         return self.conversation.under_way or self.working or self._unsent is not None
 
-    def turn(self, events: int) -> None:
+    def turn(self) -> None:
         """Do what the socket is ready for."""
         if self.gone:
             return
-        if events & EVENT_WRITE:
+        if self.events == WRITE:
             self._send_rest()
             return
         try:
@@ -181,9 +181,9 @@ class Channel:
             host.drop(self)
             return
         if unsent:
-            host.watch(self, EVENT_WRITE)
+            host.watch(self, WRITE)
         else:
-            host.watch(self, EVENT_READ if need is Need.OCTETS else 0)
+            host.watch(self, READ if need is Need.OCTETS else 0)
         if need is Need.WORK and not self.working:
             self.working = True
             host.work(self)

@@ -7,7 +7,6 @@ the loop serves other connections.  Nothing that happens on a connection ends th
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from dkimcore_milter.conversation import Conversation
 from dkimcore_milter.failure import describe
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.metrics import Count
+from dkimcore_milter.poller import READ, Poller
 from dkimcore_milter.threads import THREADS, Threads
 from dkimcore_milter.timers import Timers
 
@@ -72,7 +72,7 @@ class Loop:
         self._service = service
         self._progress_seconds = progress_seconds
         self.now = time.monotonic()
-        self._selector = selectors.DefaultSelector()
+        self._poller = Poller()
         self._timers = Timers()
         self._threads = Threads(threads)
         self._channels: set[Channel] = set()
@@ -83,14 +83,14 @@ class Loop:
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.setblocking(False)  # noqa: FBT003 - its only form
-        self._selector.register(self._woken, selectors.EVENT_READ, self._on_wake)
+        self._poller.register(self._woken, READ, self._on_wake)
         self._is_listening = True
         self._is_ending = False
         self._is_over = False
         self._acceptor = Acceptor(
             listener,
             service=service,
-            selector=self._selector,
+            poller=self._poller,
             timers=self._timers,
             clock=time.monotonic,
             adopt=self._adopt,
@@ -105,11 +105,11 @@ class Loop:
 
     def listen_to(self, sock: socket.socket, call: Callable[[], None]) -> None:
         """Call something whenever there is something to read."""
-        self._selector.register(sock, selectors.EVENT_READ, lambda _events: call())
+        self._poller.register(sock, READ, call)
 
     def ignore(self, sock: socket.socket) -> None:
         """Undo `listen_to`."""
-        self._selector.unregister(sock)
+        self._poller.unregister(sock)
 
     def every(self, seconds: float, call: Callable[[], None]) -> None:
         """Call something now, and again and again."""
@@ -122,16 +122,20 @@ class Loop:
 
     def run(self) -> None:
         """Serve until `stop_listening` or `finish` was called and nothing is left to do."""
-        select, timers, clock = self._selector.select, self._timers, time.monotonic
+        wait, calls = self._poller.wait, self._poller.calls
+        timers, clock = self._timers, time.monotonic
         while not self._is_done():
             patience = 0.0 if self._again else timers.next - self.now
-            ready = select(patience)
+            ready = wait(patience)
             self.now = clock()
-            for key, events in ready:
+            for number, _ in ready:
+                call = calls.get(number)
+                if call is None:  # another's turn closed it
+                    continue
                 try:
-                    key.data(events)
+                    call()
                 except Exception as exc:  # noqa: BLE001 - mail is served, whatever it is
-                    self._give_up(key.data, exc)
+                    self._give_up(call, exc)
             try:
                 if self._again:
                     self._give_turns()
@@ -187,18 +191,18 @@ class Loop:
             self._acceptor.closed()
             return
         self._channels.add(channel)
-        self.watch(channel, selectors.EVENT_READ)
+        self.watch(channel, READ)
 
     def watch(self, channel: Channel, events: int) -> None:
         """Wait for events of a channel's socket; 0: for none."""
         if events == channel.events:
             return
         if channel.events == 0:
-            self._selector.register(channel.sock, events, channel.turn)
+            self._poller.register(channel.sock, events, channel.turn)
         elif events == 0:
-            self._selector.unregister(channel.sock)
+            self._poller.unregister(channel.sock)
         else:
-            self._selector.modify(channel.sock, events, channel.turn)
+            self._poller.modify(channel.sock, events)
         channel.events = events
 
     def again(self, channel: Channel) -> None:
@@ -296,7 +300,7 @@ class Loop:
                 self.drop(channel)
         self._timers.set(self._sweep, self.now + _SWEEP_SECONDS)
 
-    def _on_wake(self, _events: int) -> None:
+    def _on_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._woken.recv(4096)
 
@@ -305,7 +309,7 @@ class Loop:
         for channel in tuple(self._channels):
             self.drop(channel)
         self._threads.end()
-        self._selector.close()
+        self._poller.close()
         self._woken.close()
         self._waker.close()
 

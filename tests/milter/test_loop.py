@@ -250,7 +250,7 @@ def test_a_bug_ends_one_connection(start, monkeypatch):
             raise RuntimeError("a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Conversation, "_consume", fail)
+            patch.setattr(Conversation, "_handle", fail)
             with pytest.raises(GONE):
                 first.eom()
         assert is_signed(converse(second, MESSAGE, INSIDE))
