@@ -65,6 +65,31 @@ def test_header_octets(tmp_path):
     assert line.job_id == MACROS["i"]
 
 
+# Each field has 13 octets with its colon and its CRLF.
+@pytest.mark.parametrize("size", [1, 2, 7, 21])
+@pytest.mark.parametrize("octets", [259, 260, 261, 100_000])
+@pytest.mark.parametrize("count", [19, 20, 21, 22])
+def test_fields_at_once_or_one_by_one(tmp_path, size, octets, count):
+    """However many fields come at once, the same limit is reached and the same is kept."""
+    settings = site(
+        tmp_path, limits={"header_fields": 20}, verifying={"maximum_header_octets": octets}
+    )
+    known = []
+    for at_once in (False, True):
+        mta = Mta(settings)
+        mta.session.envelope_sender(b"<>")
+        fields = [(b"X-Field", b" %d" % number) for number in range(10, 10 + count)]
+        replies = [
+            mta.session.fields(fields[at : at + size])
+            if at_once
+            else [mta.session.field(*each) for each in fields[at : at + size]][-1]
+            for at in range(0, count, size)
+        ]
+        known.append((replies, mta.session._fields, mta.session._octets, hit(mta)))
+    assert known[0] == known[1]
+    assert (known[0][-1] == {}) is (count <= 20 and 13 * count <= octets)
+
+
 def test_what_is_over_a_limit_is_not_kept(tmp_path):
     """A million fields or recipients take no more memory than those that are allowed."""
     mta = Mta(site(tmp_path, limits={"header_fields": 24, "recipients": 100}))
