@@ -80,7 +80,8 @@ def test_an_end_leaves_nothing_behind(number):
         assert milter._process.wait(30) == 0
         for pid in workers:
             wait_until_gone(pid)
-        assert sorted(os.listdir(milter.folder)) == ["filter.conf", "key", "stderr", "stdout"]
+        files = ["filter.conf", "key", "notify", "stderr", "stdout"]  # all of them the harness's
+        assert sorted(os.listdir(milter.folder)) == files
         milter.wait_for("terminating with status 0")
         assert milter.output() == ""
 
