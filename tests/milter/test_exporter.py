@@ -17,7 +17,7 @@ from dkimcore.testing import EphemeralKey
 from dkimcore_milter.crew import Crew
 from dkimcore_milter.meter import Board
 from dkimcore_milter.metrics import Gauge
-from dkimcore_milter.scrape import REQUEST_OCTETS, ScrapeServer
+from dkimcore_milter.scrape import AT_ONCE, REQUEST_OCTETS, ScrapeServer
 from tests.milter.processes import children, wait_until_gone
 from tests.milter.scraping import fetch, healthz, scrape, wait_until
 from tests.servers.dkimcoremilter import DidNotStart, DkimcoreMilter
@@ -253,14 +253,60 @@ def test_a_request_without_end_is_not_read_to_its_end(serving):
         assert sent < 50 * 2**20  # what the buffers of two sockets hold
 
 
-def test_idle_clients_do_not_keep_others_away(serving):
+@pytest.mark.parametrize(
+    "request_line", [b"<b>&\x1b[31m /metrics HTTP/1.0", b"GET x <b>", b"<b>", b"GET / HTTP/<b>"]
+)
+def test_an_error_does_not_repeat_what_the_client_wrote(serving, request_line):
+    with client(serving[0]) as odd:
+        odd.sendall(request_line + b"\r\n\r\n")
+        answer = b"".join(iter(lambda: odd.recv(4096), b""))
+    assert answer
+    assert b"<b>" not in answer
+    assert b"\x1b" not in answer
+
+
+@contextlib.contextmanager
+def coming_back(address, number, *, said=b""):
+    """So many clients that do no more than say something, and connect again when closed."""
+    ended = threading.Event()
+
+    def come_back():
+        while not ended.is_set():
+            with contextlib.suppress(OSError), client(address) as idle:
+                connected.release()
+                idle.sendall(said)
+                while idle.recv(1000):
+                    pass
+
+    connected = threading.Semaphore(0)
+    threads = [threading.Thread(target=come_back) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2 * number):  # until they came back
+        connected.acquire()
+    yield
+    ended.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /metrics HTTP/1.0\r\nHost: "])
+@pytest.mark.parametrize("number", [9, 2 * AT_ONCE])
+def test_idle_clients_do_not_keep_others_away(serving, number, said):
     address, _ = serving
-    idle = [client(address) for _ in range(50)]
-    try:
-        wait_until(lambda: healthz(address)[0] == 200)
-    finally:
-        for each in idle:
-            each.close()
+    with coming_back(address, number, said=said):
+        for _ in range(20):
+            assert healthz(address)[0] == 200
+
+
+def test_clients_that_read_no_answer_do_not_keep_others_away(serving):
+    address, _ = serving
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * AT_ONCE):
+            deaf = stack.enter_context(client(address))
+            deaf.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        for _ in range(20):
+            assert healthz(address)[0] == 200
 
 
 class Confined(DkimcoreMilter):
