@@ -1,7 +1,8 @@
 """A socket and the conversation on it: reads, writes what fits, waits when it must.
 
-While something waits to be sent, or a thread works for the conversation, nothing is read: an
-MTA that does not read answers gets no more of them.  Which channel has its turn is `loop`'s.
+While something waits to be sent, or a thread works for the conversation, nothing is read, and
+no thread begins to work: an MTA that does not read answers gets no more of them.  Which channel
+has its turn is `loop`'s.
 """
 
 from __future__ import annotations
@@ -148,6 +149,9 @@ class Channel:
             self._put(out)
 
     def _put(self, out: bytes) -> None:
+        if self._unsent is not None:  # no more than progress that was told while a thread worked
+            self._unsent = memoryview(bytes(self._unsent) + out)
+            return
         sent = self._try_send(out)
         if sent < len(out):
             self._unsent = memoryview(out)[sent:]
@@ -182,10 +186,10 @@ class Channel:
             return
         if unsent:
             host.watch(self, WRITE)
-        else:
-            host.watch(self, READ if need is Need.OCTETS else 0)
+            return
+        host.watch(self, READ if need is Need.OCTETS else 0)
         if need is Need.WORK and not self.working:
             self.working = True
             host.work(self)
-        elif need is Need.TURN and not unsent:
+        elif need is Need.TURN:
             host.again(self)

@@ -10,7 +10,7 @@ to be called by a thread, and what it returns goes to `resume`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from dkimcore_milter import wire
 from dkimcore_milter.action import CONTINUE, Verdict
@@ -27,21 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dkimcore_milter.action import Conclusion, Reply
+    from dkimcore_milter.need import Work
     from dkimcore_milter.service import Service
 
-__all__ = ["Conversation", "Work"]
-
-Work: TypeAlias = "Callable[[], Callable[[], bytes]]"
-"""Waits, in any thread; returns what `Conversation.resume` goes on with."""
+__all__ = ["Conversation"]
 
 _FIELD = int(Command.HEADER)
 _OCTETS = Need.OCTETS
 _FIELD_OCTETS = 65_536
 """So much of a header is handed on at once, and its limits are looked at."""
 
-_TURN_STEPS = 3
-"""How many ends of headers and messages are handled before others get a turn; an MTA waits for
-an answer after each message, so only one in a hurry notices."""
+_TURN = 128
+"""What is handled before others get a turn, in units of about 3 us (`_HANDLERS` has the weights):
+more than a message's, so that only one in a hurry notices."""
+
+_RUN_OCTETS = 8192
+_UNIT_OCTETS = 128
+"""How many octets of fields at most are taken at once, and how many weigh a unit."""
 
 _HEAD_OCTETS = wire.HEAD_OCTETS
 _FINAL = (Verdict.ACCEPT, Verdict.DISCARD, Verdict.REJECT, Verdict.TEMPFAIL)
@@ -150,6 +152,11 @@ class Conversation:
         answer = go_on()
         return answer + self.receive(self._inbox.take())
 
+    @property
+    def is_within_packet(self) -> bool:
+        """Whether the rest of a packet has to come."""
+        return self.need is _OCTETS and bool(self._inbox.rest)
+
     def progress(self) -> bytes:
         """Return what tells the MTA that we still work; nothing where it may not be told."""
         return wire.PROGRESS if self._is_concluding else b""
@@ -161,39 +168,41 @@ class Conversation:
 
     def _handle(self, octets: bytes, out: list[bytes]) -> int:
         """Handle complete packets; return how many octets that were."""
-        at, end, steps, head = 0, len(octets), _TURN_STEPS, wire.HEAD
+        at, end, left, head = 0, len(octets), _TURN, wire.HEAD
         while end - at >= _HEAD_OCTETS:
             size, letter = head(octets, at)
             following = at + 4 + size
             if following > end or size == 0:  # the inbox says whether that may be
                 break
             if letter == _FIELD and self._agreement is not None:
-                at = self._take_fields(octets, at, out)
-                continue
-            handle = _HANDLERS.get(letter)
-            if handle is None:
-                raise ProtocolError(f"unknown command 0x{letter:02x}")
-            if self._agreement is None and letter not in _BEFORE_NEGOTIATION:
-                raise ProtocolError("the MTA did not negotiate")
-            answer = handle(self, octets[at + 5 : following])
-            if answer is None:  # it waits for the end of the header
-                break
+                following = self._take_fields(octets, at, out)
+                left -= (following - at) // _UNIT_OCTETS
+            else:
+                if letter not in _HANDLERS:
+                    raise ProtocolError(f"unknown command 0x{letter:02x}")
+                handle, weight = _HANDLERS[letter]
+                if self._agreement is None and letter not in _BEFORE_NEGOTIATION:
+                    raise ProtocolError("the MTA did not negotiate")
+                answer = handle(self, octets[at + 5 : following])
+                if answer is None:  # it waits for the end of the header
+                    break
+                if answer:
+                    out.append(answer)
+                left -= weight
             at = following
-            if answer:
-                out.append(answer)
-            steps -= letter in _COSTLY
             if self.need is not _OCTETS:
                 break
-            if steps == 0 and at < end:
+            if left <= 0 and at < end:
                 self.need = Need.TURN
                 break
         return at
 
     def _take_fields(self, octets: bytes, at: int, out: list[bytes]) -> int:
-        """Take all fields that follow each other."""
+        """Take fields that follow each other."""
         head, fields, end = wire.HEAD, self._fields, len(octets)
         lead = not self._leading_space
-        before, begun, last_head = len(fields), at, end - _HEAD_OCTETS
+        before, begun = len(fields), at
+        last_head = min(end, at + _RUN_OCTETS) - _HEAD_OCTETS
         try:
             while at <= last_head:
                 size, letter = head(octets, at)
@@ -247,11 +256,11 @@ class Conversation:
         return b""
 
     def _negotiate(self, data: bytes) -> bytes:
+        if self._agreement is not None:  # not even behind SMFIC_QUIT_NC, as libmilter has it
+            raise ProtocolError("a second negotiation")
         version, actions, steps = wire.parse_negotiation(data)
         if version < wire.OLDEST_VERSION:
             raise ProtocolError(f"version {version}, which is too old")
-        if self._agreement is not None:
-            self._new_connection(b"")
         engine = self._service.engine
         symbols = engine.symbols()
         agreement = agree(
@@ -267,8 +276,7 @@ class Conversation:
                 f"need 0x{needed_actions(engine.settings):x})",
                 "actions-not-available",
             )
-            self.need = Need.END
-            return b""
+            return self._quit(b"")
         self._agreement = agreement
         self._leading_space = agreement.leading_space
         self._mute_fields = Steps.NR_HDR in agreement.steps
@@ -374,21 +382,20 @@ class Conversation:
         self._service.log(LogLine(level=Level.ERR, text=text, event=event, job_id=self.job_id))
 
 
-_HANDLERS: dict[int, Callable[[Conversation, bytes], bytes | None]] = {
-    Command.ABORT: Conversation._abort,
-    Command.BODY: Conversation._body,
-    Command.BODYEOB: Conversation._end_of_message,
-    Command.CONNECT: Conversation._client,
-    Command.DATA: Conversation._acknowledge,
-    Command.EOH: Conversation._end_of_header,
-    Command.HELO: Conversation._acknowledge,
-    Command.MACRO: Conversation._define_macros,
-    Command.MAIL: Conversation._envelope_sender,
-    Command.OPTNEG: Conversation._negotiate,
-    Command.QUIT: Conversation._quit,
-    Command.QUIT_NC: Conversation._new_connection,
-    Command.RCPT: Conversation._envelope_recipient,
-    Command.UNKNOWN: Conversation._acknowledge,
+_HANDLERS: dict[int, tuple[Callable[[Conversation, bytes], bytes | None], int]] = {
+    Command.ABORT: (Conversation._abort, 2),
+    Command.BODY: (Conversation._body, 2),
+    Command.BODYEOB: (Conversation._end_of_message, 32),
+    Command.CONNECT: (Conversation._client, 8),
+    Command.DATA: (Conversation._acknowledge, 1),
+    Command.EOH: (Conversation._end_of_header, 32),
+    Command.HELO: (Conversation._acknowledge, 1),
+    Command.MACRO: (Conversation._define_macros, 1),
+    Command.MAIL: (Conversation._envelope_sender, 4),
+    Command.OPTNEG: (Conversation._negotiate, 8),
+    Command.QUIT: (Conversation._quit, 1),
+    Command.QUIT_NC: (Conversation._new_connection, 8),
+    Command.RCPT: (Conversation._envelope_recipient, 2),
+    Command.UNKNOWN: (Conversation._acknowledge, 1),
 }
 _BEFORE_NEGOTIATION = frozenset({Command.ABORT, Command.MACRO, Command.OPTNEG, Command.QUIT})
-_COSTLY = frozenset({Command.BODYEOB, Command.EOH})

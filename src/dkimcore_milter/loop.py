@@ -27,10 +27,19 @@ if TYPE_CHECKING:
 
     from dkimcore_milter.service import Service
 
-__all__ = ["IDLE_SECONDS", "MAXIMUM_CONNECTIONS", "PROGRESS_SECONDS", "Loop"]
+__all__ = [
+    "IDLE_SECONDS",
+    "MAXIMUM_CONNECTIONS",
+    "PROGRESS_SECONDS",
+    "STUCK_SECONDS",
+    "Loop",
+]
 
 IDLE_SECONDS = 7210.0
 """How long an MTA may say nothing, as libmilter has it (MI_TIMEOUT)."""
+
+STUCK_SECONDS = 300.0
+"""How long the rest of a packet may take to go on: Postfix's milter_content_timeout."""
 
 PROGRESS_SECONDS = 2.0
 """How often an MTA is told that a slow message is being worked on; Postfix waits 300 s."""
@@ -115,8 +124,8 @@ class Loop:
         """Call something now, and again and again."""
 
         def again() -> None:
+            self._timers.set(again, self.now + seconds)  # first: the call may fail
             call()
-            self._timers.set(again, self.now + seconds)
 
         again()
 
@@ -280,25 +289,29 @@ class Loop:
     def _give_turns(self) -> None:
         channels, self._again = self._again, []
         for channel in channels:
-            channel.again()
+            try:
+                channel.again()
+            except Exception as exc:  # noqa: BLE001 - the others have their turns
+                self._give_up(channel.again, exc)
 
     def _tell_progress(self) -> None:
         """Tell the MTAs that wait longer than they know."""
+        if self._working:
+            self._timers.set(self._tell_progress, self.now + self._progress_seconds)
         told = self.now - self._progress_seconds / 2
         for channel, since in tuple(self._working.items()):
             if since < told and not channel.gone:
                 self._working[channel] = self.now
                 channel.tell_progress()
-        if self._working:
-            self._timers.set(self._tell_progress, self.now + self._progress_seconds)
 
     def _sweep(self) -> None:
         """Close connections that nobody needs any more."""
-        oldest = self.now - IDLE_SECONDS
-        for channel in [each for each in self._channels if each.heard < oldest]:
-            if not channel.working:
-                self.drop(channel)
         self._timers.set(self._sweep, self.now + _SWEEP_SECONDS)
+        idle, stuck = self.now - IDLE_SECONDS, self.now - STUCK_SECONDS
+        for channel in tuple(self._channels):
+            oldest = stuck if channel.conversation.is_within_packet else idle
+            if channel.heard < oldest and not channel.working:
+                self.drop(channel)
 
     def _on_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -207,6 +207,59 @@ def test_one_that_reads_no_answers_is_read_from_no_more(start):
         assert is_signed(converse(other, MESSAGE, INSIDE))
 
 
+def channel_of(running):
+    (channel,) = running.loop._channels
+    return channel
+
+
+def narrow(running):
+    """Lets few octets wait in the system for the MTA to read them."""
+    sock = channel_of(running).sock
+    running.ask(lambda: sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096))
+
+
+def wait_for(running, question):
+    while not running.ask(question):
+        pass  # each question is a turn of the loop
+
+
+def test_answers_after_a_wait_do_not_overtake_those_that_are_not_sent(start, slow):
+    running = start(TABLES)
+    with greeted(running) as client:
+        converse(client, MESSAGE, INSIDE)  # the key is open now
+        narrow(running)
+        channel = channel_of(running)
+        hello = pack(b"H", b"x\0")
+        mta = threading.Thread(
+            target=client._socket.sendall, args=(hello * 8_000 + message() + hello * 8_000,)
+        )
+        mta.start()
+        wait_for(running, lambda: channel._unsent is not None and not channel.working)
+        answers = [client._receive()[0] for _ in range(16_000 + 4)]
+        mta.join(30)
+    (at,) = [number for number, letter in enumerate(answers) if letter == b"i"]
+    assert answers[at + 1] == b"a"
+    assert answers.count(b"c") == 16_000 + 2  # the end of the header and the body
+
+
+def test_an_answer_does_not_overtake_progress_that_is_not_sent(start, slow, monkeypatch):
+    running = start(TABLES, progress_seconds=0.0005)
+    with greeted(running) as client:
+        converse(client, MESSAGE, INSIDE)
+        narrow(running)
+        gate, channel = threading.Event(), channel_of(running)
+        monkeypatch.setattr(slow, "GATE", gate.wait)
+        client._socket.sendall(message())
+        wait_for(running, lambda: channel._unsent is not None)
+        gate.set()
+        wait_for(running, lambda: not channel.working)
+        letters = [client._receive()[0]]
+        while letters[-1] != b"a":
+            letters.append(client._receive()[0])
+    told = letters.count(b"p")
+    assert letters == [b"c", b"c", *[b"p"] * told, b"i", b"a"]
+
+
 def test_a_slow_key_holds_up_nobody_else(start, slow, monkeypatch):
     running = start(TABLES + SIGNING.partition("\n")[0], progress_seconds=0.01)
     with greeted(running) as first, greeted(running) as second:
@@ -265,6 +318,34 @@ def test_one_that_says_nothing_for_hours_is_closed(start, monkeypatch):
     running = start()
     with MilterClient(running.address, timeout=30) as client:
         assert client._socket.recv(1) == b""
+
+
+def test_one_that_does_not_end_its_packet_is_closed(start, monkeypatch):
+    monkeypatch.setattr(loops, "_SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(loops, "STUCK_SECONDS", 0.05)
+    running = start()
+    with greeted(running) as idle, greeted(running) as stuck:
+        stuck._socket.sendall(pack(b"H", b"x\0")[:-1])
+        assert stuck._socket.recv(1) == b""
+        assert is_signed(converse(idle, MESSAGE, INSIDE))
+
+
+def test_what_is_done_again_and_again_survives_a_bug(start, monkeypatch):
+    monkeypatch.setattr(loops, "_SWEEP_SECONDS", 0.01)
+    running = start()
+    beats, beaten = [], threading.Event()
+
+    def beat():
+        beats.append(1)
+        if len(beats) == 2:
+            raise RuntimeError("a bug")
+        if len(beats) == 4:
+            beaten.set()
+
+    running.tell(lambda: running.loop.every(0.01, beat))
+    assert beaten.wait(30)
+    (line,) = running.log
+    assert "a bug" in line.text
 
 
 def test_no_more_are_taken_and_the_rest_goes_on(start):
