@@ -414,6 +414,48 @@ def test_a_name_that_is_not_certain_is_not_trusted(value):
     assert forged_positions(Header(b"Authentication-Results:" + value), HOST) == (0,)
 
 
+PIECES = [b"(a)", b'"\\a" ', b"a . ", b"(", b"\\", b" ", b"x"]
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_name_that_does_not_end_soon_is_not_trusted(piece):
+    """It is not read to its end, which would take a second for a megabyte."""
+    long = b" other.example " + piece * 10_000 + b"; dkim=pass\r\n"
+    header = Header(
+        b"Authentication-Results: other.example; dkim=pass\r\n"
+        + b"Authentication-Results:"
+        + long
+        + b"Authentication-Results: third.example; dkim=pass"
+    )
+    assert forged_positions(header, HOST) == (2, 1)  # nothing is left to read for the third
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize("piece", PIECES)
+def test_names_of_many_fields_are_read_up_to_a_limit(piece):
+    field = b"Authentication-Results: other.example " + piece * (900 // len(piece))
+    header = Header(b"\r\n".join([field + b"x); dkim=pass"] * 100))
+    found = forged_positions(header, HOST)
+    assert found[:90] == tuple(range(99, 9, -1))
+
+
+@rfc("8601", "5")
+@pytest.mark.parametrize("piece", [b"; x=y", b"; spf=pass (a)", b' "\\a"', b" a.b=c"])
+def test_results_in_our_name_are_read_up_to_a_limit(piece):
+    """Behind it may be one that is forged."""
+    ours = b"Authentication-Results: mx.example.net; spf=pass"
+    short, long = ours + piece * 50, ours + piece * 2000
+    assert forged_positions(Header(short), HOST, only_dkim=True) == ()
+    assert forged_positions(Header(long), HOST, only_dkim=True) == (0,)
+    header = Header(b"\r\n".join([short] * 100))
+    found = forged_positions(header, HOST, only_dkim=True)
+    assert 0 not in found
+    assert found[0] == 99
+    other = b"Authentication-Results: other.example; spf=pass" + piece * 2000
+    assert forged_positions(Header(other), HOST, only_dkim=True) == ()
+
+
 @rfc("8601", "2.5")
 def test_an_authserv_id_need_not_be_a_domain_name():
     header = Header(b"Authentication-Results: mailhost; dkim=pass")

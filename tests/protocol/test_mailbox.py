@@ -111,11 +111,16 @@ def test_the_address_is_found_as_opendkim_finds_it(value, address):
         (b" a)b@c.com", "without its partner"),
         (b" a@b\x00.com", "control character"),
         (b"a" * 990 + b"@example.com", "longer than 998"),
+        (b"<a@b.com> (" + b"x" * 8181 + b")", "longer than 8192"),
     ],
 )
 def test_what_readers_take_for_different_addresses_is_refused(value, why):
     with pytest.raises(MessageError, match=why):
         Mailbox.parse(value)
+
+
+def test_a_long_field_is_read_up_to_a_limit():
+    assert Mailbox.parse(b"<a@b.com> (" + b"x" * 8180 + b")").address == "a@b.com"
 
 
 def test_domains_are_compared_by_their_a_labels_and_local_parts_exactly():
@@ -217,8 +222,7 @@ def test_work_grows_with_the_length_and_not_faster(part):
         return count
 
     assert work(800) <= 2 * work(400) + 50
-    with pytest.raises(MessageError):
-        Mailbox.parse(part * 200_000)
+    assert work(200_000) < 50  # is not read at all
 
 
 PIECES = (

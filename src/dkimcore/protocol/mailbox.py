@@ -33,6 +33,10 @@ __all__ = ["Mailbox", "author"]
 # exist.  The bound keeps what tables do with an address cheap.
 _MAX_OCTETS = 998
 
+# A field of 250 kB of "a@a@..." takes 0.1 s of reading, in which a milter serves nobody else.
+# Names, comments and addresses of real authors have some hundred octets.
+_MAX_FIELD_OCTETS = 8192
+
 # Octets above 127 are UTF-8 (RFC 6532) or an unannounced charset; both are atext here.
 _TOKEN = re.compile(
     rb"""(?P<space>[ \t\r\n]++)
@@ -90,8 +94,11 @@ class Mailbox:
             value: The octets behind the field's colon, folded or not.
 
         Raises:
-            MessageError: There is no address in it, or not the same one for all readers.
+            MessageError: There is no address in it, or not the same one for all readers, or it
+                has more than 8192 octets.
         """
+        if len(value) > _MAX_FIELD_OCTETS:
+            raise MessageError(f"the address field is longer than {_MAX_FIELD_OCTETS} octets")
         return _known(value) if len(value) <= _LONGEST_KNOWN else cls._read(value)
 
     @classmethod
