@@ -35,7 +35,9 @@ FileIdentity: TypeAlias = tuple[int, int]
 """Device and inode."""
 
 _SYNTAX = "write local:/path/of/the/socket or inet:8891@localhost"
-_BACKLOG = 1024
+# As many as the system lets wait (net.core.somaxconn): one too many at a unix socket fails at
+# once, with EAGAIN, where at a TCP socket it tries again.
+_BACKLOG = 2**31 - 1
 _MAX_PATH_OCTETS = 107  # sun_path of Linux has 108, one of them for the final NUL
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 import stat
+import struct
 
 import pytest
 
@@ -156,6 +159,36 @@ def test_a_unix_socket_is_listened_on(listen):
         client.connect(listen.path)
         taken, _ = ours.accept()
         taken.close()
+
+
+def longest_queue():
+    with open("/proc/sys/net/core/somaxconn") as file:
+        return int(file.read())
+
+
+@pytest.fixture
+def descriptors():
+    """More of them than connections that wait here."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_as_many_connections_wait_as_the_system_lets(listen, descriptors):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sockets.open_listener(listen))
+        for _ in range(min(longest_queue(), 2000) + 1):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(0)
+            client.connect(listen.path)
+
+
+def test_the_queue_of_a_tcp_socket_is_as_long_as_the_system_lets():
+    with sockets.open_listener(Listen(family="inet", port=0, host="127.0.0.1")) as ours:
+        info = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    # struct tcp_info: tcpi_sacked of a socket that listens is the length of its queue
+    assert struct.unpack_from("=8x6I", info)[5] == longest_queue()
 
 
 @pytest.mark.parametrize("family", ["inet", pytest.param("inet6", marks=needs_ipv6)])
