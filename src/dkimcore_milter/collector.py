@@ -124,8 +124,9 @@ def health(board: Board, *, now: float) -> Health:
         now: Now, on the monotonic clock.
 
     Returns:
-        ``status``: ``ok`` or ``unavailable``; ``accepting``: how many workers take
-        connections, and turned within the last `SILENCE_SECONDS`; ``last_reload``:
+        ``status``: ``ok`` or ``unavailable``; ``accepting``: how many workers are not
+        about to end, and turned within the last `SILENCE_SECONDS`; one at its limit of
+        connections is healthy, for a restart would help nobody.  ``last_reload``:
         ``success`` or ``failure``, which does not concern the status, because the old
         configuration goes on.
     """

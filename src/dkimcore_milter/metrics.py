@@ -85,7 +85,9 @@ FAMILIES: dict[str, Family] = {
     "connections": Family(help="Connections of MTAs that are open."),
     "messages_in_flight": Family(help="Messages whose end has not come yet."),
     "dns_cache_entries": Family(help="Answers in the caches of DNS answers."),
-    "workers_accepting": Family(help="Workers that accept connections."),
+    "workers_accepting": Family(
+        help="Workers that are not about to end; at their limit of connections, too."
+    ),
     "last_reload_success": Family(help="Whether the last reload was good (1) or failed (0)."),
     "last_reload_timestamp_seconds": Family(
         help="When the configuration in use was loaded, in seconds since 1970.",
