@@ -100,6 +100,11 @@ class Connection:
         reply = self._timed(self._session.try_end_of_header)
         return None if reply is None else self._told(reply)
 
+    @property
+    def zone(self) -> str | None:
+        """Whose name servers `wait` waits for; None if for a key that is kept elsewhere."""
+        return self._session.zone
+
     def wait(self) -> Reply:
         """Wait for what `try_end_of_header` did not wait for; may be called by another thread."""
         return self._told(self._timed(self._session.wait))

@@ -38,8 +38,8 @@ _FIELD_OCTETS = 65_536
 """So much of a header is handed on at once, and its limits are looked at."""
 
 _TURN = 128
-"""What is handled before others get a turn, in units of about 3 us (`_HANDLERS` has the weights):
-more than a message's, so that only one in a hurry notices."""
+"""What is handled before others get a turn, in units of about 3 us (`_HANDLERS`): more than a
+message's, so that only one in a hurry notices."""
 
 _RUN_OCTETS = 8192
 _UNIT_OCTETS = 128
@@ -59,6 +59,7 @@ class Conversation:
     Attributes:
         need: What it needs to go on.
         work: What to call, by any thread, while `need` is `Need.WORK`; it does not raise.
+        zone: Whose name servers it waits for; None if for a key that is kept elsewhere.
         under_way: Whether a message began and was not answered yet.
     """
 
@@ -79,6 +80,7 @@ class Conversation:
         "need",
         "under_way",
         "work",
+        "zone",
     )
 
     def __init__(self, service: Service) -> None:
@@ -90,6 +92,7 @@ class Conversation:
         self._inbox = Inbox()
         self.need = Need.OCTETS
         self.work: Work | None = None
+        self.zone: str | None = None
         self._is_concluding = False
         self._connection = self._connect()
         self._begin()
@@ -113,14 +116,11 @@ class Conversation:
         return self._macros.value("i")
 
     def receive(self, octets: bytes) -> bytes:
-        """Take what the MTA sent.
+        """Take what the MTA sent, and return what to send.
 
         Args:
             octets: Any number of them; none if `need` was `Need.TURN`.  Not to be called while
                 `need` is `Need.WORK` or `Need.END`.
-
-        Returns:
-            What to send.
         """
         self.need = _OCTETS
         out: list[bytes] = []
@@ -139,13 +139,10 @@ class Conversation:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def resume(self, go_on: Callable[[], bytes]) -> bytes:
-        """Go on after `work`.
+        """Go on after `work`, and return what to send.
 
         Args:
             go_on: What it returned.
-
-        Returns:
-            What to send.
         """
         self.work = None
         self._is_concluding = False
@@ -252,7 +249,7 @@ class Conversation:
         return lambda: self._conclude(conclusion)
 
     def _wait(self, work: Work) -> bytes:
-        self.need, self.work = Need.WORK, work
+        self.need, self.work, self.zone = Need.WORK, work, self._connection.zone
         return b""
 
     def _negotiate(self, data: bytes) -> bytes:

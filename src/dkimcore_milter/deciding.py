@@ -219,7 +219,9 @@ class _Decision:
         work: Work = verifying
         if resigning is not None:
             work = Resigning(self._transaction, verifying=verifying, signing=resigning)
-        return Deferred(lambda: _asked(verifying, work)) if verifying.waits else work
+        if verifying.waits:
+            return Deferred(lambda: _asked(verifying, work), zone=verifying.zone)
+        return work
 
     def _resigned(self, author: Mailbox | None) -> Choice | Settled | None:
         """Choose how to sign again what is verified (ResignMailTo); None: it is not to be."""

@@ -47,6 +47,9 @@ PROGRESS_SECONDS = 2.0
 MAXIMUM_CONNECTIONS = 1024
 """How many connections a worker serves; more than a Postfix of 1000 processes opens."""
 
+_ZONE_SHARE = 4
+"""Messages that wait for one domain's name servers have at most one thread in so many."""
+
 _SWEEP_SECONDS = 60.0
 
 _EPISODE_SECONDS = 60.0
@@ -62,7 +65,7 @@ class Loop:
         service: What they are served with.
         listener: The listening socket; closed at the end.
         maximum: How many connections there may be.
-        threads: How many of them may wait for others at once.
+        threads: How many of them may wait for the DNS at once, and how many for keys.
         progress_seconds: How often an MTA is told that we still work.
 
     Attributes:
@@ -83,7 +86,8 @@ class Loop:
         self.now = time.monotonic()
         self._poller = Poller()
         self._timers = Timers()
-        self._threads = Threads(threads)
+        self._dns_threads = Threads(threads, share=max(1, threads // _ZONE_SHARE))
+        self._key_threads = Threads(threads)
         self._channels: set[Channel] = set()
         self._working: dict[Channel, float] = {}  # since when, or when they were told last
         self._again: list[Channel] = []
@@ -254,7 +258,9 @@ class Loop:
             with contextlib.suppress(OSError):  # it is awake already, or over
                 self._waker.send(b"!")
 
-        if not self._threads.do(run, tell):
+        zone = channel.conversation.zone
+        threads = self._key_threads if zone is None else self._dns_threads
+        if not threads.do(run, tell, group=zone):
             self._tell_busy(channel)
 
     def _tell_busy(self, channel: Channel) -> None:
@@ -265,8 +271,8 @@ class Loop:
             self._service.log(
                 LogLine(
                     level=Level.WARNING,
-                    text="limit reached: all threads wait for the DNS or for keys; so does this "
-                    "message, for a thread",
+                    text="limit reached: as many messages as may wait for the DNS, one domain's "
+                    "part of it, or keys; this one waits for a thread",
                     event="limit-reached",
                     job_id=channel.conversation.job_id,
                     fields={"limit": Count.LIMIT_THREADS.labels[0]},
@@ -321,7 +327,8 @@ class Loop:
         self.stop_listening()
         for channel in tuple(self._channels):
             self.drop(channel)
-        self._threads.end()
+        self._dns_threads.end()
+        self._key_threads.end()
         self._poller.close()
         self._woken.close()
         self._waker.close()

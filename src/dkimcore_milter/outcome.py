@@ -58,12 +58,14 @@ class Deferred:
 
     Args:
         resolve: Waits, and returns the work; to be called once, by any thread.
+        zone: Whose name servers it waits for; None if for a key that is kept elsewhere.
     """
 
-    __slots__ = ("resolve",)
+    __slots__ = ("resolve", "zone")
 
-    def __init__(self, resolve: Callable[[], Work]) -> None:
+    def __init__(self, resolve: Callable[[], Work], *, zone: str | None = None) -> None:
         self.resolve = resolve
+        self.zone = zone
 
 
 class Settled:

@@ -200,6 +200,11 @@ class Session:
             return None
         return self._start(work)
 
+    @property
+    def zone(self) -> str | None:
+        """Whose name servers `wait` waits for; None if for a key that is kept elsewhere."""
+        return None if self._deferred is None else self._deferred.zone
+
     def wait(self) -> Reply:
         """Wait for what `try_end_of_header` did not wait for; may be called by another thread."""
         deferred, self._deferred = self._deferred, None

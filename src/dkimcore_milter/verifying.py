@@ -25,6 +25,7 @@ from dkimcore_milter.resolving import message_resolver
 from dkimcore_milter.resultlog import log_results
 from dkimcore_milter.selection import select
 from dkimcore_milter.wording import IGNORED, Option, wording, words
+from dkimcore_milter.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,6 +138,11 @@ class MessageVerifying:
         )
         self._resolver = message_resolver(transaction)
         self.waits = not answer_at_hand(self._verification, self._resolver)
+
+    @property
+    def zone(self) -> str:
+        """Whose name servers are asked first."""
+        return zone(next(iter(self._verification.queries), ""))
 
     def ask(self) -> None:
         """Ask for the keys; this may take as long as a message may wait for the DNS."""

@@ -277,6 +277,24 @@ def test_a_slow_key_holds_up_nobody_else(start, slow, monkeypatch):
     assert outcomes[0].progress > 0
 
 
+def test_dead_name_servers_do_not_hold_up_slow_keys(start, slow):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.settimeout(30)
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        conf = f"{TABLES}Mode sv\nNameservers 127.0.0.1:{port}\nDNSTimeout 30\n"
+        running = start(conf, threads=1)
+        digest = b"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        signature = b" v=1; a=rsa-sha256; d=dead.example; s=s; h=from; b=AAAA; bh=" + digest
+        with greeted(running) as ours, MilterClient(running.address, timeout=30) as other:
+            other.negotiate()
+            other.connect("mx.example.org", "192.0.2.1")
+            other._socket.sendall(message([*FIELDS, (b"DKIM-Signature", signature)]))
+            assert silent.recv(512)
+            assert is_signed(converse(ours, MESSAGE, INSIDE))
+            assert running.ask(lambda: any(each.working for each in running.loop._channels))
+
+
 def test_one_that_goes_away_while_a_key_takes_its_time(start, slow, monkeypatch):
     running = start(TABLES, progress_seconds=0.01)
     deliver(running.address, MESSAGE, INSIDE)
@@ -418,6 +436,27 @@ class TestThreads:
             assert threads.do(threading.current_thread, answers.put) is True
             seen.add(answers.get(timeout=30))
         assert len(seen) == 1
+        threads.end()
+
+    def test_what_waits_for_the_same_has_its_share(self):
+        threads, answers, gate = Threads(4, share=2), SimpleQueue(), threading.Event()
+        begun = threading.Semaphore(0)
+
+        def dead():
+            begun.release()
+            return gate.wait(30)
+
+        free = [threads.do(dead, answers.put, group="dead.example") for _ in range(20)]
+        assert free == [True] * 2 + [False] * 18
+        for number in range(20):
+            assert threads.do(lambda n=number: n, answers.put, group=f"{number}.example")
+            assert answers.get(timeout=30) == number
+        assert begun.acquire(timeout=30)
+        assert begun.acquire(timeout=30)
+        assert not begun.acquire(blocking=False)
+        gate.set()
+        assert [answers.get(timeout=30) for _ in range(20)] == [True] * 20
+        assert threads._groups == {}
         threads.end()
 
     def test_a_call_without_a_free_thread_waits(self):

@@ -24,8 +24,9 @@ class MilterLimits:
             verified, at least 5 [DkimcoreMaximumQueries].
         connections: Open connections of one worker; more wait in the queue of the socket
             [DkimcoreMaximumConnections].
-        threads: Messages of one worker that wait for the DNS or a key elsewhere at once; more
-            queue [DkimcoreMaximumThreads].
+        threads: Messages of one worker that wait for the DNS at once, a quarter of them for one
+            domain's name servers, and as many for keys elsewhere; more queue
+            [DkimcoreMaximumThreads].
         memory: Resident memory, in MiB, by which a worker may grow before another takes its
             place; 0 means any [DkimcoreMaximumMemory].
     """
@@ -38,7 +39,8 @@ class MilterLimits:
     queries: int | None = None
     # Dovecot's default_client_limit; Postfix has 100 smtpd processes unless told otherwise.
     connections: int = 1000
-    # What waits costs a stack each; opendkim has a thread for each connection.
-    threads: int = 64
+    # What waits has 50 KiB, its message and connection included; a dead name server keeps one
+    # for 10 s.  opendkim has a thread for each connection.
+    threads: int = 512
     # Dovecot's default_vsz_limit, which is there for the same reason: leaks.
     memory: int = 256

@@ -137,8 +137,9 @@ LIMITS = (
         "qmgr_message_recipient_limit is 20000.",
     ),
     honoured(
-        *("DkimcoreMaximumThreads", INTEGER, OURS, "64", "limits.threads"),
-        "Messages of one worker that wait for the DNS or for a key kept elsewhere at once; more "
-        "queue. OpenDKIM has a thread for each connection.",
+        *("DkimcoreMaximumThreads", INTEGER, OURS, "512", "limits.threads"),
+        "Messages of one worker that wait for the DNS at once, at most a quarter of them for the "
+        "name servers of one domain; as many may wait for keys kept elsewhere. More queue. "
+        "OpenDKIM has a thread for each connection.",
     ),
 )
