@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from dkimcore_milter.failure import StartFailure, describe
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.meter import SUPERVISOR
+from dkimcore_milter.readable import readable
 from dkimcore_milter.signals import blocked
 from dkimcore_milter.worker import DRAIN, READY, RELIEF, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from dkimcore_milter.meter import Board
     from dkimcore_milter.worker import Generation
@@ -34,6 +35,27 @@ _START_SECONDS = 10.0
 _DRAIN_SECONDS = 0.5
 """How long workers get to say that they take no more connections."""
 
+_DRAINING_PER_WORKER = 4
+_DRAINING_AT_LEAST = 16
+"""How many workers may be draining: four reloads while no connection of before has ended.  Each
+holds memory and a descriptor; connections that outlast four configurations are idle or hostile."""
+
+
+class _State(Enum):
+    """What a worker does.
+
+    Attributes:
+        SERVING: It takes connections.
+        DRAINING: It was told to end with its last connection.
+        RELIEVED: The same, because it had grown too much.
+        ENDING: It was told to end.
+    """
+
+    SERVING = 1
+    DRAINING = 2
+    RELIEVED = 3
+    ENDING = 4
+
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class _Member:
@@ -43,14 +65,14 @@ class _Member:
         pid: Its process id.
         control: The connection to it.
         row: Its row of the board.
-        draining: Whether it was told to end with its last connection.
+        state: What it does, as far as we know.
         mute: Whether its end of the connection is closed.
     """
 
     pid: int
     row: int
     control: socket.socket
-    draining: bool = False
+    state: _State = _State.SERVING
     mute: bool = False
 
 
@@ -102,6 +124,9 @@ class Crew:
     def relieve(self, generation: Generation) -> int:
         """Let a new worker take the place of each that asks for it (DkimcoreMaximumMemory).
 
+        There are at most as many that were relieved as there are that serve: then the oldest
+        ends, or clients that fill one worker after the other would have the memory of all.
+
         Returns:
             How many were started.
 
@@ -112,10 +137,12 @@ class Crew:
         for member in tuple(self._members):
             if _asks(member):
                 self.hire(generation)
-                member.draining = True
-                with contextlib.suppress(OSError):  # it died: reap() finds it
-                    member.control.send(DRAIN)
+                _tell_to_drain(member, _State.RELIEVED)
                 count += 1
+        serving = len(self._who(_State.SERVING))
+        relieved = self._who(_State.RELIEVED)
+        for member in relieved[: max(0, len(relieved) - serving)]:
+            _end(member)
         return count
 
     def hire(self, generation: Generation) -> None:
@@ -152,35 +179,38 @@ class Crew:
         try:
             for _ in range(count):
                 self.hire(generation)
-            _wait_until_ready(self._members[before:])
+            _demand_ready(self._members[before:])
         except StartFailure:
             for member in self._members[before:]:
                 _end(member)
             raise
 
-    def drain(self) -> Callable[[], None]:
+    def drain(self) -> Callable[[], int]:
         """Prepare to replace all workers there are now.
 
         Returns:
             A function that tells them to take no more connections and waits until they do
-            not; for when their successors were hired.
+            not; for when their successors were hired.  It ends the oldest if too many are
+            draining, and returns how many it ended.
         """
         old = tuple(self._members)
         return lambda: self._drain(old)
 
-    def _drain(self, old: tuple[_Member, ...]) -> None:
-        waiting = []
-        for member in old:
-            if not member.draining:
-                member.draining = True
-                with contextlib.suppress(OSError):  # it died: reap() finds it
-                    member.control.send(DRAIN)
-                    waiting.append(member.control)
-        end = time.monotonic() + _DRAIN_SECONDS
-        while waiting and (left := end - time.monotonic()) > 0:
-            for control in select.select(waiting, (), (), left)[0]:
-                if _said(control, DRAIN) is not False:
-                    waiting.remove(control)
+    def _drain(self, old: tuple[_Member, ...]) -> int:
+        told = [member for member in old if member.state is _State.SERVING]
+        for member in told:
+            _tell_to_drain(member, _State.DRAINING)
+        _hear(DRAIN, [member.control for member in told], seconds=_DRAIN_SECONDS)
+        draining = self._who(_State.DRAINING, _State.RELIEVED)
+        most = max(_DRAINING_AT_LEAST, _DRAINING_PER_WORKER * len(self._who(_State.SERVING)))
+        too_many = draining[: max(0, len(draining) - most)]
+        for member in too_many:
+            _end(member)
+        return len(too_many)
+
+    def _who(self, *states: _State) -> list[_Member]:
+        """Return the workers in some states, the oldest first."""
+        return [member for member in self._members if member.state in states]
 
     def reap(self) -> tuple[Death, ...]:
         """Forget the workers that have ended, and return those that should not have."""
@@ -191,10 +221,11 @@ class Crew:
                 continue
             self._members.remove(member)
             member.control.close()
-            self._free(member.row)
+            self._board.clear_gauges(member.row)
             code = os.waitstatus_to_exitcode(wait_status)
-            if code != os.EX_OK or not member.draining:
-                deaths.append(Death(pid=pid, exit_code=code, draining=member.draining))
+            draining = member.state is not _State.SERVING
+            if code != os.EX_OK or not draining:
+                deaths.append(Death(pid=pid, exit_code=code, draining=draining))
         return tuple(deaths)
 
     def dismiss(self, wait: Callable[[float], object]) -> None:
@@ -217,29 +248,53 @@ class Crew:
         self._members.clear()
 
     def _free_row(self) -> int:
-        """Take a row for a new worker; more than there are rows share the last one."""
+        """Take a row for a new worker: two that count in one would overwrite each other.
+
+        Raises:
+            StartFailure: There is none (status 71).
+        """
         taken = {member.row for member in self._members}
         rows = range(SUPERVISOR + 1, self._board.processes)
-        row = next((row for row in rows if row not in taken), rows[-1])
+        row = next((row for row in rows if row not in taken), None)
+        if row is None:
+            raise StartFailure(f"{len(taken)} workers are too many", status=os.EX_OSERR)
         self._board.reserve(row)
         return row
 
-    def _free(self, row: int) -> None:
-        if all(member.row != row for member in self._members):
-            self._board.clear_gauges(row)
+
+def _tell_to_drain(member: _Member, state: _State) -> None:
+    """Tell a worker to end with its last connection."""
+    member.state = state
+    with contextlib.suppress(OSError):  # it died: reap() finds it
+        member.control.send(DRAIN)
 
 
-def _wait_until_ready(members: Sequence[_Member]) -> None:
-    """Wait for workers; one that is slow is left to itself."""
-    waiting = [member.control for member in members]
-    end = time.monotonic() + _START_SECONDS
+def _demand_ready(members: Iterable[_Member]) -> None:
+    """Wait until workers serve.
+
+    Raises:
+        StartFailure: One ended instead (status 71).
+    """
+    if not _hear(READY, [member.control for member in members], seconds=_START_SECONDS):
+        raise StartFailure("a worker ended before it served mail", status=os.EX_OSERR)
+
+
+def _hear(word: bytes, controls: Iterable[socket.socket], *, seconds: float) -> bool:
+    """Wait until workers say a word; one that is slow is left to itself.
+
+    Returns:
+        Whether all go on: none has ended instead.
+    """
+    waiting = set(controls)
+    end = time.monotonic() + seconds
+    all_live = True
     while waiting and (left := end - time.monotonic()) > 0:
-        for control in select.select(waiting, (), (), left)[0]:
-            said = _said(control, READY)
-            if said is None:
-                raise StartFailure("a worker ended before it served mail", status=os.EX_OSERR)
-            if said:
+        for control in readable(waiting, left):
+            said = _said(control, word)
+            all_live = all_live and said is not None
+            if said is not False:
                 waiting.remove(control)
+    return all_live
 
 
 def _said(control: socket.socket, word: bytes) -> bool | None:
@@ -260,12 +315,12 @@ def _asks(member: _Member) -> bool:
     except OSError:
         said = b""
     member.mute = not said
-    return RELIEF in said and not member.draining
+    return RELIEF in said and member.state is _State.SERVING
 
 
 def _end(member: _Member) -> None:
     """Tell a worker to end now."""
-    member.draining = True
+    member.state = _State.ENDING
     # The end of the connection tells it; closing alone is not enough while another process may
     # hold a copy.
     with contextlib.suppress(OSError):

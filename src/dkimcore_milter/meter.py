@@ -25,6 +25,10 @@ __all__ = ["SUPERVISOR", "Board", "Measurable", "Meter", "measure"]
 SUPERVISOR = 0
 """The supervisor's row; the others are the workers'."""
 
+_ROWS = 8192
+"""More than there are processes: 1024 workers at most (DkimcoreWorkers), four times as many that
+end (`dkimcore_milter.crew`), and 1024 new ones of a reload."""
+
 _DOUBLE = 8
 _WIDTH = -(-CELLS // 8) * 8  # whole cache lines: no two processes write the same one
 _GAUGES = tuple(gauge.cell for gauge in Gauge)
@@ -37,11 +41,12 @@ class Board:
         processes: How many rows there are.
     """
 
-    def __init__(self, processes: int = 256) -> None:
+    def __init__(self, processes: int = _ROWS) -> None:
         self._processes = processes
         # Anonymous and shared; pages of rows that nobody uses cost nothing.
         memory = mmap.mmap(-1, (8 + processes * _WIDTH) * _DOUBLE)
         self._numbers = memoryview(memory).cast("d")
+        self._taken: set[int] = set()  # the supervisor's; others have old copies of it
 
     @property
     def processes(self) -> int:
@@ -53,6 +58,11 @@ class Board:
         """How many rows were in use so far."""
         return int(self._numbers[0])
 
+    @property
+    def live_rows(self) -> int:
+        """How many rows there are up to the last one that is in use now."""
+        return int(self._numbers[1])
+
     def meter(self, process: int) -> Meter:
         """Return what the process with this row counts with.
 
@@ -63,14 +73,18 @@ class Board:
 
     def reserve(self, process: int) -> None:
         """Take a row into use; by the supervisor, before it forks the row's process."""
-        if process >= self.rows:
-            self._numbers[0] = process + 1
+        self._taken.add(process)
+        for number, rows in enumerate((self.rows, self.live_rows)):
+            if process >= rows:
+                self._numbers[number] = process + 1
 
     def clear_gauges(self, process: int) -> None:
         """Forget the gauges of a process that is gone; what it counted stays."""
         row = self.row(process)
         for cell in _GAUGES:
             row[cell] = 0.0
+        self._taken.discard(process)
+        self._numbers[1] = max(self._taken, default=-1) + 1
 
     def row(self, process: int) -> memoryview[float]:
         """Return the numbers of a process, to read and write."""
@@ -79,8 +93,14 @@ class Board:
 
     def values(self, cell: int) -> list[float]:
         """Return a cell of all rows that were in use."""
-        end = 8 + self.rows * _WIDTH
-        return list(self._numbers[8 + cell : end : _WIDTH])
+        return self._column(cell, self.rows)
+
+    def live_values(self, cell: int) -> list[float]:
+        """Return a cell of the rows up to the last one that is in use now."""
+        return self._column(cell, self.live_rows)
+
+    def _column(self, cell: int, rows: int) -> list[float]:
+        return list(self._numbers[8 + cell : 8 + rows * _WIDTH : _WIDTH])
 
 
 class Meter:
@@ -142,11 +162,14 @@ class Meter:
 
     def others(self, gauge: Gauge) -> list[float]:
         """Return that gauge of all other processes that accept connections."""
-        accepting = self._board.values(Gauge.ACCEPTING.cell)
-        values = self._board.values(gauge.cell)
+        # The supervisor may take rows into use or give them up between the two lines.
+        accepting = self._board.live_values(Gauge.ACCEPTING.cell)
+        values = self._board.live_values(gauge.cell)
         own = self._process
         return [
-            value for process, value in enumerate(values) if accepting[process] and process != own
+            value
+            for process, (value, accepts) in enumerate(zip(values, accepting, strict=False))
+            if accepts and process != own
         ]
 
 

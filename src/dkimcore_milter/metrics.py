@@ -207,6 +207,7 @@ class Count(_Cell):
     CONNECTIONS_ACCEPTED = ("connections_accepted",)
     LIMIT_CONNECTIONS = ("limits_hit", "connections")
     LIMIT_DESCRIPTORS = ("limits_hit", "descriptors")
+    LIMIT_DRAINING = ("limits_hit", "draining")
     LIMIT_HEADER_FIELDS = ("limits_hit", "header_fields")
     LIMIT_HEADER_OCTETS = ("limits_hit", "header_octets")
     LIMIT_KEY_RECORDS = ("limits_hit", "key_records")

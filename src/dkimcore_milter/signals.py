@@ -8,11 +8,12 @@ thread, so that an end can also interrupt the loading of large tables.
 from __future__ import annotations
 
 import contextlib
-import select
 import signal
 import socket
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from dkimcore_milter.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,7 @@ class Signals:
             What came since the last call; nothing if the time was up.
         """
         if not self._pending:
-            select.select((self._woken, *also), (), (), timeout)
+            readable((self._woken, *also), timeout)
         with contextlib.suppress(BlockingIOError):
             self._woken.recv(4096)
         events = frozenset(self._pending)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -161,19 +161,37 @@ class _Supervisor:
     def _watch(self, signals: Signals) -> int:
         """Obey signals and replace workers, until something ends the filter."""
         while True:
-            events = signals.wait(self._patience(), also=self._crew.voices)
-            if Event.STOP in events:
-                return os.EX_OK
-            for death in self._crew.reap():
-                status = self._mourn(death)
+            try:
+                status = self._take_turn(signals)
+            except Exception as exc:  # noqa: BLE001 - the workers serve mail, whatever it is
+                text, trace = describe(exc)
+                self._say(
+                    f"internal error: {text}",
+                    "internal-error",
+                    level=Level.ERR,
+                    fields={"traceback": trace},
+                )
+                time.sleep(_SHORT_LIFE)  # it may come again at once
+            else:
                 if status is not None:
                     return status
-            if Event.RELOAD in events:
-                self._reload(signals)
-            self._hire_due()
-            self._relieve()
-            self._mind_exporter()
-            self._launch.readiness.ping()
+
+    def _take_turn(self, signals: Signals) -> int | None:
+        """Wait for something and do it; return the exit status if it ends the filter."""
+        events = signals.wait(self._patience(), also=self._crew.voices)
+        if Event.STOP in events:
+            return os.EX_OK
+        for death in self._crew.reap():
+            status = self._mourn(death)
+            if status is not None:
+                return status
+        if Event.RELOAD in events:
+            self._reload(signals)
+        self._hire_due()
+        self._relieve()
+        self._mind_exporter()
+        self._launch.readiness.ping()
+        return None
 
     def _patience(self) -> float | None:
         """How long to wait for signals before there is something to do without one."""
@@ -280,11 +298,21 @@ class _Supervisor:
         measure(generation.log, self._meter)
         self._hired_at = time.monotonic()
         self._due.clear()
-        drain()
+        self._tell_cut(drain())
         retired.engine.close()
         self._notices(settings)
         self._say(f"configuration reloaded from {self._source}", "reloaded")
         return True
+
+    def _tell_cut(self, count: int) -> None:
+        """Say that workers were ended though they had connections."""
+        if count:
+            self._meter.count(Count.LIMIT_DRAINING, count)
+            text = (
+                f"too many workers still have connections of before earlier reloads: the {count} "
+                "oldest end now"
+            )
+            self._say(text, "draining-full", level=Level.WARNING)
 
     def _loaded(self) -> tuple[Settings, Generation] | None:
         """Load what a reload needs; None, and a line in the log, if something is wrong."""
@@ -314,5 +342,12 @@ class _Supervisor:
         for notice in settings.notices:
             self._say(notice, "option-notice", level=Level.WARNING)
 
-    def _say(self, text: str, event: str, *, level: Level = Level.INFO) -> None:
-        self._log(LogLine(level=level, text=text, event=event))
+    def _say(
+        self,
+        text: str,
+        event: str,
+        *,
+        level: Level = Level.INFO,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self._log(LogLine(level=level, text=text, event=event, fields=fields or {}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import resource
 import signal
@@ -48,6 +49,14 @@ _MEANT_FOR_SUPERVISOR = frozenset(
 
 _FINISH_SECONDS = 0.7
 """How long the messages under way may take at the end."""
+
+_RELIEF_SECONDS = 60.0
+"""How long a worker that has grown too much may keep its connections when it was relieved; what
+is not over then is tried again.  Nearly all messages take less than a second."""
+
+_MEMORY_SECONDS = 1.0
+"""How often a worker looks at its memory, which takes 10 us: a mail server on the same machine
+can send some hundred MiB in that time, and not gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +120,7 @@ class _Worker:
         limits = generation.engine.settings.limits
         self._may_grow = limits.memory * _MIB
         self._grown_from = _memory()
+        self._end_at = math.inf
         service = Service(
             engine=generation.engine, log=generation.log, meter=meter, inet=generation.inet
         )
@@ -121,7 +131,8 @@ class _Worker:
             threads=limits.threads,
         )
         self._loop.listen_to(control, self._obey)
-        self._loop.every(VITALS_SECONDS, self._look)
+        self._loop.every(VITALS_SECONDS, lambda: show_vitals(meter))
+        self._loop.every(_MEMORY_SECONDS, self._look)
 
     def run(self) -> int:
         with contextlib.suppress(OSError):  # then the end of the connection is next
@@ -130,21 +141,33 @@ class _Worker:
         return os.EX_OK
 
     def _look(self) -> None:
-        """Show how we are, and ask for relief if we have become too large."""
-        show_vitals(self._meter)
-        grown = _memory() - self._grown_from
-        if not self._may_grow or grown <= self._may_grow or self._is_draining:
+        """Ask for relief if we have become too large; end if we were relieved long enough ago."""
+        if self._loop.now >= self._end_at:
+            self._end_at = math.inf
+            self._loop.finish(_FINISH_SECONDS)
+        elif self._is_too_large():
+            self._tell()
+            if not self._is_draining:
+                with contextlib.suppress(OSError):  # asked again at the next look
+                    self._control.send(RELIEF)
+            elif self._end_at == math.inf:
+                self._end_at = self._loop.now + _RELIEF_SECONDS
+
+    def _is_too_large(self) -> bool:
+        return 0 < self._may_grow < _memory() - self._grown_from
+
+    def _tell(self) -> None:
+        """Say once that we have become too large."""
+        if self._has_told:
             return
-        if not self._has_told:
-            self._has_told = True
-            self._meter.count(Count.LIMIT_MEMORY)
-            text = (
-                f"grown by {grown // _MIB} MiB, {self._may_grow // _MIB} allowed: another worker "
-                "takes the place of this one"
-            )
-            self._log(LogLine(level=Level.WARNING, text=text, event="memory-full"))
-        with contextlib.suppress(OSError):  # asked again at the next look
-            self._control.send(RELIEF)
+        self._has_told = True
+        self._meter.count(Count.LIMIT_MEMORY)
+        grown = (_memory() - self._grown_from) // _MIB
+        text = (
+            f"grown by {grown} MiB, {self._may_grow // _MIB} allowed: another worker takes the "
+            "place of this one"
+        )
+        self._log(LogLine(level=Level.WARNING, text=text, event="memory-full"))
 
     def _obey(self) -> None:
         """Do what the supervisor says."""
@@ -154,9 +177,12 @@ class _Worker:
             said = b""
         if DRAIN in said and not self._is_draining:
             self._is_draining = True
+            if self._is_too_large():
+                self._end_at = self._loop.now + _RELIEF_SECONDS
             self._loop.stop_listening()
             with contextlib.suppress(OSError):  # then the end of the connection is next
                 self._control.send(DRAIN)
         if not said:
+            self._end_at = math.inf
             self._loop.ignore(self._control)
             self._loop.finish(_FINISH_SECONDS)

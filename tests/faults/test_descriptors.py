@@ -47,8 +47,9 @@ def few_descriptors(pid, more):
 def settle(milter, workers):
     """Waits until a supervisor has opened all that it opens at its start, and closed the rest."""
     children(milter.pid, workers)
-    # Standard ones, /dev/null, two for signals, the listener, and one for each worker.
-    wait_until(lambda: look(milter.pid).descriptors == 7 + workers, "the start to be over")
+    # Standard ones, /dev/null, two for signals, the listener, one that tells us that it serves,
+    # and one for each worker.
+    wait_until(lambda: look(milter.pid).descriptors == 8 + workers, "the start to be over")
     demand_signed(deliver(milter.address, MESSAGE, INSIDE))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
 import pytest
 
-from tests.faults.harness import FILES, INSIDE, MESSAGE, SIGNING, is_signed, look
+from dkimcore_milter.crew import _DRAINING_AT_LEAST
+from tests.faults.harness import FILES, INSIDE, MESSAGE, SIGNING, demand_signed, is_signed, look
 from tests.faults.load import Load
 from tests.milter.processes import children
 from tests.servers.dkimcoremilter import DkimcoreMilter
-from tests.servers.milterclient import MilterClient, converse
+from tests.servers.milterclient import MilterClient, converse, deliver
 from tests.servers.nsd import HOST, free_port
 from tests.servers.postfix import wait_until
 
@@ -83,3 +85,23 @@ def test_a_storm_of_signals_is_one_reload_or_a_few():
         log.close()
         assert all(is_signed(outcome) for outcome in load.outcomes)
         assert len(children(milter.pid, 2)) == 2
+
+
+def test_workers_that_still_have_connections_do_not_pile_up():
+    """After many reloads the oldest end: each has an idle connection that nobody closes."""
+    with DkimcoreMilter(SIGNING, files=FILES) as milter, contextlib.ExitStack() as stack:
+        log, clients = Log(milter), []
+        for done in range(_DRAINING_AT_LEAST + 3):
+            clients.append(stack.enter_context(MilterClient(milter.address, timeout=30)))
+            clients[-1].negotiate()
+            os.kill(milter.pid, signal.SIGHUP)
+            wait_until(lambda done=done: log.count(b"reloaded") > done, "a reload")
+        assert log.count(b"draining-full") == 3
+        assert log.count(b"worker-died") == 0
+        log.close()
+        children(milter.pid, _DRAINING_AT_LEAST + 1)
+        for client in clients[:3]:
+            assert client._socket.recv(1) == b""
+        for client in clients[3:]:
+            demand_signed(converse(client, MESSAGE, INSIDE))
+        demand_signed(deliver(milter.address, MESSAGE, INSIDE))

@@ -15,6 +15,7 @@ import pytest
 
 from dkimcore.testing import EphemeralKey
 from dkimcore_milter.crew import Crew
+from dkimcore_milter.failure import StartFailure
 from dkimcore_milter.meter import Board
 from dkimcore_milter.metrics import Gauge
 from dkimcore_milter.scrape import AT_ONCE, REQUEST_OCTETS, ScrapeServer
@@ -339,17 +340,13 @@ def test_metrics_from_another_root_directory_and_user(tmp_path):
         wait_until(lambda: scrape(f"local:{run}/metrics")["exporter_deaths_total"] == 1)
 
 
-def test_more_workers_than_rows_share_the_last_row():
+def test_no_two_workers_count_in_one_row():
     crew = Crew(Board(4))
     members = crew._members
-    for row in (1, 2, 3, 3, 3):
+    for row in (1, 2, 3):
         assert crew._free_row() == row
         members.append(SimpleNamespace(row=row))
-    crew._board.meter(3).set(Gauge.CONNECTIONS, 5)
-    crew._board.meter(1).set(Gauge.CONNECTIONS, 7)
-    for row in (3, 1):
-        members.remove(SimpleNamespace(row=row))
-        crew._free(row)
-    # Others still count in the last row.
-    assert crew._board.values(Gauge.CONNECTIONS.cell) == [0, 0, 0, 5]
-    assert crew._free_row() == 1
+    with pytest.raises(StartFailure, match="3 workers are too many"):
+        crew._free_row()
+    members.remove(SimpleNamespace(row=2))
+    assert crew._free_row() == 2

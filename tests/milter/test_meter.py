@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from dkimcore_milter.crew import _DRAINING_PER_WORKER
 from dkimcore_milter.meter import SUPERVISOR, Board, Meter
 from dkimcore_milter.metrics import BUCKETS, CELLS, Count, Gauge, Timer, cells_of
 
@@ -57,6 +58,27 @@ def test_rows_are_each_process_own():
     assert board.rows == 3
     board.clear_gauges(1)
     assert board.values(Count.RELOADS_GOOD.cell) == [1, 10, 100]
+
+
+def test_others_are_looked_for_up_to_the_last_row_in_use():
+    """After many reloads at once a board has many rows, of which few are in use."""
+    board = Board()
+    for row in range(1000):
+        board.meter(row).set(Gauge.ACCEPTING, 1)
+        board.meter(row).count(Count.RELOADS_GOOD)
+    assert len(board.meter(0).others(Gauge.CONNECTIONS)) == 999
+    for row in (500, *range(3, 500), *range(501, 1000)):
+        board.clear_gauges(row)
+    assert board.live_values(Gauge.ACCEPTING.cell) == [1, 1, 1]
+    assert total(board, Count.RELOADS_GOOD) == 1000
+    board.reserve(6)
+    assert board.live_rows == 7
+    assert board.rows == 1000
+
+
+def test_there_are_more_rows_than_processes():
+    workers = 1024  # the largest DkimcoreWorkers
+    assert Board().processes > 1 + workers + _DRAINING_PER_WORKER * workers + workers
 
 
 def test_threads_of_a_process_lose_nothing():

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import socket
+import sys
 import threading
 import urllib.request
 
 import pytest
 
 from dkimcore.testing import EphemeralKey
-from tests.milter.processes import children
+from tests.milter.processes import children, wait_until_gone
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.milterclient import Delivery, MilterClient, converse
 from tests.servers.milterwire import Outlook
 from tests.servers.nsd import free_port
+from tests.servers.postfix import wait_until
 
 FILES = {"key": EphemeralKey.ed25519().private_pem()}
 SIGNING = "KeyFile {folder}/key\nDomain example.com\nSelector s1\n"
@@ -151,6 +154,63 @@ def grown(milter):
     client.eoh()
     client._socket.sendall(MIB.to_bytes(4, "big") + b"B" + bytes(MIB - 2))
     return client
+
+
+class Impatient(DkimcoreMilter):
+    """A filter whose workers, when they are relieved, keep their connections for a second."""
+
+    def command(self, conf, socket_name):
+        code = (
+            "import sys; from dkimcore_milter import worker; worker._RELIEF_SECONDS = 1.0; "
+            "from dkimcore_milter.command import main; sys.exit(main())"
+        )
+        _, _, _, *arguments = super().command(conf, socket_name)
+        return [sys.executable, "-c", code, *arguments]
+
+
+def is_cut(client):
+    """Waits until a connection is closed from the other side."""
+    try:
+        return client._socket.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_relieved_worker_ends_after_a_time():
+    """Messages that are never ended do not keep its memory."""
+    conf = SIGNING + "DkimcoreMaximumMemory 16\n"
+    with Impatient(conf, files=FILES) as milter, contextlib.ExitStack() as stack:
+        (first,) = children(milter.pid, 1)
+        clients = [stack.enter_context(grown(milter)) for _ in range(40)]
+        milter.wait_for("memory-full", timeout=20)
+        wait_until_gone(first)
+        assert all(is_cut(client) for client in clients)
+        children(milter.pid, 1)
+        with MilterClient(milter.address) as late:
+            late.negotiate()
+            assert signed(late)
+        assert "worker-died" not in str(milter.log())
+
+
+def test_workers_filled_one_after_the_other_do_not_add_up():
+    """There are as many that were relieved as there are that serve; the oldest ends for another."""
+    conf = SIGNING + "DkimcoreMaximumMemory 16\n"
+    with DkimcoreMilter(conf, files=FILES) as milter, contextlib.ExitStack() as stack:
+        clients, workers = [], set(children(milter.pid, 1))
+        for number in range(1, 5):
+            clients.append([stack.enter_context(grown(milter)) for _ in range(40)])
+            wait_until(
+                lambda number=number: str(milter.log()).count("memory-full") == number, "relief"
+            )
+            count = min(2, number + 1)
+            assert len(children(milter.pid, count)) == count
+            workers.update(children(milter.pid))
+            if number > 1:
+                assert all(is_cut(client) for client in clients[number - 2])
+        assert len(workers) == 5
+        with MilterClient(milter.address) as late:
+            late.negotiate()
+            assert signed(late)
 
 
 def test_memory():
