@@ -141,13 +141,12 @@ class Session:
         Args:
             fields: Their names, and exactly the octets behind the colons, folds as CRLF.
         """
+        if self._is_left_alone or self._reply is not None or self._work is not None:
+            return self.field(b"", b"")  # as all of them: nobody looks at them
         known = self._fields
         octets = self._octets + sum(map(len, chain.from_iterable(fields))) + 3 * len(fields)
         if (
-            self._is_left_alone
-            or self._reply is not None
-            or self._message is None
-            or self._work is not None
+            self._message is None
             or octets > self._maximum_octets
             or len(known) + len(fields) > self._limits.header_fields
         ):
@@ -155,6 +154,8 @@ class Session:
             reply = CONTINUE
             for name, value in fields:
                 reply = self.field(name, value)
+                if self._work is not None:
+                    break
             return reply
         known += fields
         self._octets = octets
