@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.report import Report, as_json, as_markdown, as_text
 from benchmarks.soak.site import Site
-from benchmarks.soak.soak import Plan, Soak, soak
+from benchmarks.soak.soak import WARM_UP, Plan, Soak, soak
 from benchmarks.soak.tables import sections
 from benchmarks.soak.traffic import WrongAnswer
 from dkimcore.version import __version__
@@ -24,7 +24,10 @@ TABLE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "soak_tab
 
 def main() -> int:
     """Runs what the arguments say; 1 if something is not as it should be."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.messages <= WARM_UP:
+        parser.error(f"--messages has to be over {WARM_UP}, after which memory is compared")
     plan = Plan(messages=arguments.messages, lanes=arguments.lanes)
     plan = replace(plan, stretch=max(1000, arguments.messages // 30))
     plans = [plan]

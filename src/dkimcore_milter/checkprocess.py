@@ -47,13 +47,13 @@ def check_process(settings: Settings, visitor: Visitor, findings: Findings) -> N
     _directories(settings, visitor, findings)
     _pid_file(settings, findings)
     _metrics(settings, visitor, findings)
-    place, text = settings.origin("Socket"), settings.process.socket
-    if text is None:
+    place = settings.origin("Socket")
+    if settings.process.socket is None:
         findings.warning(
             "there is no Socket: add Socket local:/path or inet:8891@localhost, or start with -p"
         )
         return
-    listen = findings.attempt(lambda: parse_socket(text, file=place[0], line=place[1]), place)
+    listen = _socket(settings, findings)
     if listen is None:
         return
     if listen.is_inet:
@@ -73,6 +73,14 @@ def check_process(settings: Settings, visitor: Visitor, findings: Findings) -> N
             )
     else:
         _socket_file(settings, listen, visitor, findings)
+
+
+def _socket(settings: Settings, findings: Findings) -> Listen | None:
+    """Read where the filter listens."""
+    place, text = settings.origin("Socket"), settings.process.socket
+    if text is None:
+        return None
+    return findings.attempt(lambda: parse_socket(text, file=place[0], line=place[1]), place)
 
 
 def _socket_file(settings: Settings, listen: Listen, visitor: Visitor, findings: Findings) -> None:
@@ -102,6 +110,10 @@ def _metrics(settings: Settings, visitor: Visitor, findings: Findings) -> None:
     if made is None:
         return
     listen = made.listen
+    if listen == _socket(settings, findings):
+        text = f"DkimcoreMetrics {listen} is the milter's own Socket; choose another one"
+        findings.error(text, place)
+        return
     if listen.is_inet:
         findings.attempt(listen.resolve, place)
         if listen.host is None:

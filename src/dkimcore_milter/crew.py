@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,7 @@ class _Member:
         pid: Its process id.
         control: The connection to it.
         row: Its row of the board.
+        hired_at: When it was started, by the monotonic clock.
         state: What it does, as far as we know.
         mute: Whether its end of the connection is closed.
     """
@@ -72,6 +73,7 @@ class _Member:
     pid: int
     row: int
     control: socket.socket
+    hired_at: float = field(default_factory=time.monotonic)
     state: _State = _State.SERVING
     mute: bool = False
 
@@ -83,11 +85,13 @@ class Death:
     Attributes:
         pid: What its process id was.
         exit_code: Its exit status, or minus the signal that killed it.
+        lived: How long it lived, in seconds.
         draining: Whether it was about to end anyway, and needs no successor.
     """
 
     pid: int
     exit_code: int
+    lived: float
     draining: bool
 
     def __str__(self) -> str:
@@ -225,7 +229,8 @@ class Crew:
             code = os.waitstatus_to_exitcode(wait_status)
             draining = member.state is not _State.SERVING
             if code != os.EX_OK or not draining:
-                deaths.append(Death(pid=pid, exit_code=code, draining=draining))
+                lived = time.monotonic() - member.hired_at
+                deaths.append(Death(pid=pid, exit_code=code, lived=lived, draining=draining))
         return tuple(deaths)
 
     def dismiss(self, wait: Callable[[float], object]) -> None:

@@ -15,10 +15,12 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, DkimError
+from dkimcore.settings.model import Process
+from dkimcore.settings.options import OPTIONS
 from dkimcore_milter.crew import Crew
 from dkimcore_milter.exporter import Exporter
 from dkimcore_milter.failure import StartFailure, describe
@@ -123,7 +125,6 @@ class _Supervisor:
         measure(generation.log, self._meter)
         self._loaded_at(now)
         self._due: list[float] = []  # when successors of dead workers are to be started
-        self._hired_at = 0.0
 
     @property
     def _log(self) -> LogSink:
@@ -154,7 +155,6 @@ class _Supervisor:
         return status
 
     def _hire_all(self) -> None:
-        self._hired_at = time.monotonic()
         self._crew.hire_all(self._generation, count=self._workers)
         self._meter.count(Count.WORKER_STARTS, self._workers)
 
@@ -218,7 +218,7 @@ class _Supervisor:
             self._say(f"{death}; {exceeded}", "worker-died", level=Level.ERR)
             return os.EX_UNAVAILABLE
         self._say(f"{death}, restarting", "worker-died", level=Level.ERR)
-        self._due.append(now if now - self._hired_at > _SHORT_LIFE else now + _SHORT_LIFE)
+        self._due.append(now if death.lived > _SHORT_LIFE else now + _SHORT_LIFE)
         return None
 
     def _hire_due(self) -> None:
@@ -226,7 +226,6 @@ class _Supervisor:
         for due in tuple(self._due):
             if due <= now:
                 self._due.remove(due)
-                self._hired_at = now
                 try:
                     self._crew.hire(self._generation)
                 except StartFailure as exc:
@@ -296,7 +295,6 @@ class _Supervisor:
         retired = self._generation
         self._settings, self._generation = settings, generation
         measure(generation.log, self._meter)
-        self._hired_at = time.monotonic()
         self._due.clear()
         self._tell_cut(drain())
         retired.engine.close()
@@ -319,6 +317,9 @@ class _Supervisor:
         try:
             settings = self._load()
             # Who we are and where we listen cannot change while we run (reference 6.11).
+            for option in _waiting_for_restart(self._settings, settings):
+                text = f"{option} was changed, which takes a restart"
+                self._say(text, "option-notice", level=Level.WARNING)
             settings = replace(settings, process=self._settings.process)
             log = self._launch.make_log_again(settings) or self._log
             engine = load_engine(settings)
@@ -351,3 +352,14 @@ class _Supervisor:
         fields: Mapping[str, str] | None = None,
     ) -> None:
         self._log(LogLine(level=level, text=text, event=event, fields=fields or {}))
+
+
+def _waiting_for_restart(running: Settings, loaded: Settings) -> list[str]:
+    """Name the options of the process itself that are not what it was started with."""
+    groups = (running.process, loaded.process)
+    changed = {
+        f"process.{field.name}"
+        for field in fields(Process)
+        if len({getattr(group, field.name) for group in groups}) > 1
+    }
+    return [option.name for option in OPTIONS if changed.intersection(option.fields)]

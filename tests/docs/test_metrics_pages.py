@@ -25,7 +25,18 @@ BUILD_INFO = {"version", "python", "cryptography", "accelerator"}
 EVERYWHERE = {"job", "instance"}  # Prometheus' own
 SELECTOR = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<matchers>[^}]*)\})?")
 MATCHER = re.compile(r'\s*(?P<label>\w+)\s*(?:=~|!~|!=|=)\s*"(?P<value>[^"]*)"\s*')
-WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "time", "min", "max"}
+WORDS = {
+    "last_over_time",
+    "unless",
+    "sum",
+    "by",
+    "rate",
+    "increase",
+    "histogram_quantile",
+    "time",
+    "min",
+    "max",
+}
 WORDS |= {"absent", "or", "and", "on", "le"}
 
 

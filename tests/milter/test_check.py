@@ -300,6 +300,8 @@ def test_where_metrics_cannot_or_should_not_be_served(site, value, words):
     only(found(site, f"Mode v\nDkimcoreMetrics {value}"), words)
     assert found(site, "Mode v\nDkimcoreMetrics inet:9115@127.0.0.1") == []
     assert found(site, "Mode v\nDkimcoreMetrics local:metrics") == []
+    own = f"DkimcoreMetrics {SOCKET.split()[1]}"
+    only(found(site, f"Mode v\n{own}"), f":2: error: {own} is the milter's own Socket")
 
 
 def test_directories_and_the_pid_file(site):

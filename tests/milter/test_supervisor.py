@@ -280,6 +280,15 @@ def test_with_autorestart_there_is_a_rate():
         milter.wait_for("maximum restart rate exceeded (1 in 3600 s)")
 
 
+def test_what_a_reload_cannot_change_is_said():
+    with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
+        rewrite(milter, "DkimcoreWorkers 2", "DkimcoreWorkers 3")
+        send(milter, signal.SIGHUP)
+        line = milter.wait_for("which takes a restart")
+        assert line["text"] == "DkimcoreWorkers was changed, which takes a restart"
+        milter.wait_for("configuration reloaded from")
+
+
 def test_no_worker_outlives_its_supervisor():
     with DkimcoreMilter(SIGNING, files=FILES, workers=2) as milter:
         workers = children(milter.pid, 2)

@@ -114,32 +114,32 @@ LIMITS = (
     honoured(
         *("DkimcoreMaximumConnections", INTEGER, OURS, "1000", "limits.connections"),
         "Open connections of one worker; more wait in the socket's queue. Dovecot's "
-        "default_client_limit is 1000.",
+        "default_client_limit is 1000; 1 to 60000.",
     ),
     honoured(
         *("DkimcoreMaximumHeaderFields", INTEGER, OURS, "1000", "limits.header_fields"),
         "Header fields of a message; On-Security says what becomes of others. Mail has 20 to 60; "
-        "MTAs limit only octets, rspamd takes 1000 names in h=.",
+        "MTAs limit only octets, rspamd takes 1000 names in h=; at least 10.",
     ),
     honoured(
         *("DkimcoreMaximumMemory", INTEGER, OURS, "256", "limits.memory"),
         "MiB by which a worker may grow; then it finishes what it has, and another takes its "
-        "place. 0 means no limit. Dovecot's default_vsz_limit is 256.",
+        "place. 0 means no limit, the least is 16. Dovecot's default_vsz_limit is 256.",
     ),
     honoured(
         *("DkimcoreMaximumQueries", INTEGER, OURS, "-", "limits.queries"),
         "Different key queries for one message; not set, as many as MaximumSignaturesToVerify, at "
-        "least 5. rspamd verifies 5 signatures.",
+        "least 5. rspamd verifies 5 signatures; 1 to 1000.",
     ),
     honoured(
         *("DkimcoreMaximumRecipients", INTEGER, OURS, "20000", "limits.recipients"),
         "Recipients of a message; On-Security says what becomes of others. Postfix's "
-        "qmgr_message_recipient_limit is 20000.",
+        "qmgr_message_recipient_limit is 20000; at least 100.",
     ),
     honoured(
         *("DkimcoreMaximumThreads", INTEGER, OURS, "512", "limits.threads"),
         "Messages of one worker that wait for the DNS at once, at most a quarter of them for the "
         "name servers of one domain; as many may wait for keys kept elsewhere. More queue. "
-        "OpenDKIM has a thread for each connection.",
+        "OpenDKIM has a thread for each connection; 1 to 1024.",
     ),
 )
