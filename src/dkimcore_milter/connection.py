@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import ACCEPT, CONTINUE, Conclusion, Quarantine, Reply, Verdict
-from dkimcore_milter.failure import describe
-from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.failure import internal_error_line
 from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import internal_action
 from dkimcore_milter.session import Session
@@ -162,15 +161,6 @@ class Connection:
             return step(*arguments)
         except BaseException as exc:  # noqa: BLE001 - a key backend may raise SystemExit
             self._broken = _FAILED[internal_action(self._engine.settings.actions)]
-            what, trace = describe(exc)
             self._meter.count(Count.INTERNAL_ERRORS)
-            self._log(
-                LogLine(
-                    level=Level.ERR,
-                    text=f"internal error: {what}",
-                    event="internal-error",
-                    job_id=self._macros("i"),
-                    fields={"traceback": trace},
-                )
-            )
+            self._log(internal_error_line(exc, job_id=self._macros("i")))
             return self._broken

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from dkimcore_milter.failure import StartFailure, describe
-from dkimcore_milter.logline import Level, LogLine
+from dkimcore_milter.failure import StartFailure, internal_error_line
 from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.readable import readable
 from dkimcore_milter.signals import blocked
@@ -338,17 +337,9 @@ def _live(generation: Generation, control: socket.socket, row: int) -> None:
     try:
         status = work(generation, control, row=row)
     except BaseException as exc:  # noqa: BLE001 - nothing may get back into the supervisor's code
-        # What the system refuses today it may grant to a successor: then AutoRestart helps.
+        # The supervisor's line about its death tells what the system refused from a bug.
         status = os.EX_OSERR if isinstance(exc, (OSError, MemoryError)) else os.EX_SOFTWARE
-        text, trace = describe(exc)
-        generation.log(
-            LogLine(
-                level=Level.ERR,
-                text=f"internal error: {text}",
-                event="internal-error",
-                fields={"traceback": trace},
-            )
-        )
+        generation.log(internal_error_line(exc))
     finally:
         # Other threads still run, and what belongs to the supervisor stays as it is.
         os._exit(status)

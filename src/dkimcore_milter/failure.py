@@ -10,8 +10,9 @@ import traceback
 from pathlib import PurePath
 
 from dkimcore.errors import DkimError
+from dkimcore_milter.logline import Level, LogLine
 
-__all__ = ["StartFailure", "describe"]
+__all__ = ["StartFailure", "describe", "internal_error_line"]
 
 
 class StartFailure(DkimError):
@@ -39,3 +40,20 @@ def describe(exc: BaseException) -> tuple[str, str]:
     text = traceback.format_exception_only(exc)[-1].strip()
     where = f" ({' > '.join(places[-4:])})" if places else ""
     return f"{text}{where}", "".join(traceback.format_exception(exc))
+
+
+def internal_error_line(exc: BaseException, *, job_id: str | None = None) -> LogLine:
+    """Return the line of the log about an unexpected exception.
+
+    Args:
+        exc: The exception.
+        job_id: The queue id of the message that it came with.
+    """
+    text, trace = describe(exc)
+    return LogLine(
+        level=Level.ERR,
+        text=f"internal error: {text}",
+        event="internal-error",
+        job_id=job_id,
+        fields={"traceback": trace},
+    )

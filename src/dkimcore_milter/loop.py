@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dkimcore_milter.acceptor import Acceptor
 from dkimcore_milter.channel import Channel
 from dkimcore_milter.conversation import Conversation
-from dkimcore_milter.failure import describe
+from dkimcore_milter.failure import internal_error_line
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.metrics import Count
 from dkimcore_milter.poller import READ, Poller
@@ -340,13 +340,4 @@ class Loop:
             self._say(exc, None)
 
     def _say(self, exc: BaseException, job_id: str | None) -> None:
-        text, trace = describe(exc)
-        self._service.log(
-            LogLine(
-                level=Level.ERR,
-                text=f"internal error: {text}",
-                event="internal-error",
-                job_id=job_id,
-                fields={"traceback": trace},
-            )
-        )
+        self._service.log(internal_error_line(exc, job_id=job_id))

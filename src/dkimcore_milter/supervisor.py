@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from dkimcore.settings.model import Process
 from dkimcore.settings.options import OPTIONS
 from dkimcore_milter.crew import Crew
 from dkimcore_milter.exporter import Exporter
-from dkimcore_milter.failure import StartFailure, describe
+from dkimcore_milter.failure import StartFailure, describe, internal_error_line
 from dkimcore_milter.launch import Launch, LogMaker, load_engine
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.meter import SUPERVISOR, measure
@@ -164,13 +164,7 @@ class _Supervisor:
             try:
                 status = self._take_turn(signals)
             except Exception as exc:  # noqa: BLE001 - the workers serve mail, whatever it is
-                text, trace = describe(exc)
-                self._say(
-                    f"internal error: {text}",
-                    "internal-error",
-                    level=Level.ERR,
-                    fields={"traceback": trace},
-                )
+                self._log(internal_error_line(exc))
                 time.sleep(_SHORT_LIFE)  # it may come again at once
             else:
                 if status is not None:
@@ -343,15 +337,8 @@ class _Supervisor:
         for notice in settings.notices:
             self._say(notice, "option-notice", level=Level.WARNING)
 
-    def _say(
-        self,
-        text: str,
-        event: str,
-        *,
-        level: Level = Level.INFO,
-        fields: Mapping[str, str] | None = None,
-    ) -> None:
-        self._log(LogLine(level=level, text=text, event=event, fields=fields or {}))
+    def _say(self, text: str, event: str, *, level: Level = Level.INFO) -> None:
+        self._log(LogLine(level=level, text=text, event=event))
 
 
 def _waiting_for_restart(running: Settings, loaded: Settings) -> list[str]:
