@@ -11,10 +11,13 @@ from dkimcore.protocol import canonical, hashing, message
 from dkimcore.protocol.speedups import compiled
 from tests.rfc_sections import SECTIONS
 from tests.servers import requires_server, servers_required
+from tests.servers.keyservers import ministack, openbao, softhsm
 from tests.servers.nsd import NsdServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+__all__ = ["ministack", "openbao", "softhsm"]  # fixtures
 
 # A busy machine is no failure; what CI runs is the same each time, and what a person runs
 # looks further each time.

@@ -5,8 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
-__all__ = ["INSTALL", "available", "find_program", "requires_server", "servers_required"]
+__all__ = [
+    "INSTALL",
+    "SERVERS",
+    "available",
+    "find_program",
+    "how_to_install",
+    "requires_server",
+    "servers_required",
+]
+
+SERVERS = Path(__file__).parents[2] / ".servers"
+"""Where ``scripts/setup.sh test`` puts servers that Debian does not have."""
 
 INSTALL = {
     "dig": "bind9-dnsutils",
@@ -19,10 +31,14 @@ INSTALL = {
     "opendkim-testmsg": "opendkim-tools",
     "openssl": "openssl",
     "postfix": "postfix",
+    "softhsm": "softhsm2",
     "systemd-analyze": "systemd",
     "Mail::DKIM": "libmail-dkim-perl",
 }
 """The Debian package that holds each program or Perl module."""
+
+COMMANDS = {"softhsm": "softhsm2-util"}
+"""What to look for where a program is called otherwise than the server."""
 
 
 def find_program(name: str) -> str | None:
@@ -31,14 +47,32 @@ def find_program(name: str) -> str | None:
 
 
 def available(name: str) -> bool:
-    """Whether a program of `INSTALL` can be run; a name with ``::`` is a Perl module."""
+    """Whether a program of `INSTALL`, ``openbao`` or ``ministack`` can be run.
+
+    A name with ``::`` is a Perl module.
+    """
+    if name == "openbao":
+        from tests.servers.openbao import find_openbao
+
+        return find_openbao() is not None
+    if name == "ministack":
+        from tests.servers.ministack import find_ministack
+
+        return find_ministack() is not None
     if "::" not in name:
-        return find_program(name) is not None
+        return find_program(COMMANDS.get(name, name)) is not None
     perl = find_program("perl")
     if perl is None:
         return False
     tried = subprocess.run([perl, f"-M{name}", "-e", "1"], capture_output=True, check=False)
     return tried.returncode == 0
+
+
+def how_to_install(name: str) -> str:
+    """The command that installs what `requires_server` asks for."""
+    if name in INSTALL:
+        return f"sudo apt-get install {INSTALL[name]}"
+    return "scripts/setup.sh test"
 
 
 def servers_required() -> bool:
@@ -53,14 +87,13 @@ def requires_server(name: str) -> None:
     """Ends the calling test where a program is absent, saying how to install it.
 
     Args:
-        name: A key of `INSTALL`.
+        name: A key of `INSTALL`, ``openbao`` or ``ministack``.
     """
     import pytest  # here, because the demonstration uses this package without pytest
 
-    package = INSTALL[name]
     if available(name):
         return
-    reason = f"{name} is not installed: sudo apt-get install {package}"
+    reason = f"{name} is not installed: {how_to_install(name)}"
     if servers_required():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
