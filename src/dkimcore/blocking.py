@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
+from dkimcore.keys.signing import sign_side_by_side
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
@@ -112,10 +113,10 @@ def sign(
     for chunk in source:
         signing.feed(chunk)
     tasks = signing.finish()
-    return SignatureFields(
-        task.complete(signer.key.sign_digest(task.header_hash))
-        for signer, task in zip(signers, tasks, strict=True)
+    data = sign_side_by_side(
+        (signer.key, task.header_hash) for signer, task in zip(signers, tasks, strict=True)
     )
+    return SignatureFields(task.complete(octets) for task, octets in zip(tasks, data, strict=True))
 
 
 def _read_header(source: Iterator[bytes], limits: Limits) -> tuple[Header, bool, bytes]:

@@ -94,19 +94,25 @@ class KeyBackendError(DkimError):
     Args:
         problem: The cause and the cure, free of secrets.
         uri: The key URI that was asked for; it names a key and holds no secret.
+        request_id: By what name the backend's provider knows the request that failed.
     """
 
-    def __init__(self, problem: str, *, uri: str) -> None:
+    def __init__(self, problem: str, *, uri: str, request_id: str | None = None) -> None:
         super().__init__(problem)
         self.problem = problem
         self.uri = uri
+        self.request_id = request_id
 
     def __reduce__(self) -> tuple[Callable[..., KeyBackendError], tuple[str]]:
         # A pool of processes breaks on an exception that does not come back from pickle.
-        return partial(type(self), uri=self.uri), (self.problem,)
+        keywords = {"uri": self.uri}
+        if self.request_id is not None:
+            keywords["request_id"] = self.request_id
+        return partial(type(self), **keywords), (self.problem,)
 
     def __str__(self) -> str:
-        return f"{self.uri}: {self.problem}"
+        request = "" if self.request_id is None else f" (request {self.request_id})"
+        return f"{self.uri}: {self.problem}{request}"
 
 
 class KeyNotFound(KeyBackendError):
@@ -122,9 +128,27 @@ class KeyUnusable(KeyBackendError):
 
 
 class KeyUnavailable(KeyBackendError):
-    """The backend did not answer in time; the same call may succeed later."""
+    """The backend did not answer in time; the same call may succeed later.
+
+    Args:
+        problem: As of `KeyBackendError`.
+        uri: As of `KeyBackendError`.
+        request_id: As of `KeyBackendError`.
+        retry_after: Seconds after which the backend wants to be asked again.
+    """
 
     temporary: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        uri: str,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(problem, uri=uri, request_id=request_id)
+        self.retry_after = retry_after
 
 
 class StateError(DkimError):

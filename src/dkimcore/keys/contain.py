@@ -6,6 +6,7 @@ or the key that did not parse.  Here its exceptions become ours, once.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from dkimcore.errors import (
     KeyUnavailable,
     KeyUnusable,
 )
+from dkimcore.keys.resources import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +34,8 @@ _FOREIGN: tuple[tuple[type[Exception], type[KeyBackendError]], ...] = (
     (OSError, KeyUnavailable),
 )
 _MAX_TEXT = 300
+# Tokens are renewed for ever; one that is so many logins old is good for nothing.
+_CONCEALED = 64
 
 
 class Containment:
@@ -43,10 +47,11 @@ class Containment:
         context: What the caller of the store gave.
     """
 
-    __slots__ = ("_handed_out", "context")
+    __slots__ = ("_concealed", "_handed_out", "context")
 
     def __init__(self, context: KeyContext) -> None:
         self._handed_out: set[str] = set()
+        self._concealed: deque[str] = deque(maxlen=_CONCEALED)
         ask = context.secret
 
         def secret(name: str) -> str | None:
@@ -55,12 +60,17 @@ class Containment:
                 self._handed_out.update((_bare(value), _bare(repr(value)[1:-1])))
             return value
 
-        self.context = replace(context, secret=secret)
+        self.context = replace(context, secret=secret, conceal=self._conceal, resources=Resources())
+
+    def _conceal(self, text: str) -> None:
+        if text and _bare(text) not in self._concealed:
+            self._concealed.append(_bare(text))
 
     def holds_secret(self, exc: BaseException) -> bool:
         """Whether a secret or a PEM private key shows in an exception or its chain."""
+        secrets = (*self._handed_out, *self._concealed)
         return any(
-            "PRIVATE KEY-----" in text or any(secret in text for secret in self._handed_out)
+            "PRIVATE KEY-----" in text or any(secret in text for secret in secrets)
             for text in map(_bare, _texts(exc))
         )
 

@@ -54,6 +54,9 @@ class MemoryKey:
 
     __slots__ = ("_name", "_private_key", "algorithm", "public_key")
 
+    is_local = True
+    """It signs in this process, without waiting for anybody."""
+
     def __init__(self, private_key: RSAPrivateKey | Ed25519PrivateKey, *, name: str) -> None:
         self._private_key = private_key
         self._name = name

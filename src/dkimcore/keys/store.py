@@ -1,31 +1,37 @@
-"""The keys that are open: each opened once, checked, and contained.
+"""The keys that are open: each opened once, checked, contained, and kept fresh.
 
 `KeyStore` is what programs use.  It finds the backend, tests each key before anything is
 signed with it, and lets nothing but `KeyBackendError` out of a backend.  What a key is and
 where it lives is left to the backends.
 
 Threads: every method may be called from any thread; a key that several ask for at once is
-opened once.  Fork: open the store after forking, for a key may hold a connection.
+opened once.  Fork: a child has connections, logins and threads of its own, made when they are
+first used.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from logging import INFO, WARNING
+from typing import TYPE_CHECKING, cast
 
 from dkimcore.errors import (
     ConfigError,
     DkimError,
     KeyNotFound,
     KeyUnavailable,
-    KeyUnusable,
     StateError,
 )
 from dkimcore.keys import KeyContext
 from dkimcore.keys.contain import Containment
+from dkimcore.keys.events import KeyEvent
+from dkimcore.keys.forking import renew_after_fork
+from dkimcore.keys.refreshing import Refresher
 from dkimcore.keys.registry import KeyBackends
-from dkimcore.keys.selfcheck import check_key
+from dkimcore.keys.stored import is_local_scheme, stored_key
 from dkimcore.keys.uri import KeyUri
 
 if TYPE_CHECKING:
@@ -34,58 +40,26 @@ if TYPE_CHECKING:
 
     from dkimcore.errors import KeyBackendError
     from dkimcore.keys import SigningKey
+    from dkimcore.keys.fetched import FetchedKey
+    from dkimcore.keys.stored import StoredKey
 
 __all__ = ["KeyStore"]
 
 
-class _StoredKey:
-    """A checked key that raises `KeyBackendError` only."""
+_OPENING = 32
+"""How many keys that are kept elsewhere are opened at once; others wait."""
 
-    __slots__ = ("_containment", "_key", "_length", "_sign", "algorithm", "public_key", "uri")
+_BRIEFLY = 1.0
+"""How long, in seconds, a failure that may pass is remembered at most: the endpoint's breaker
+knows when its backend is down."""
 
-    def __init__(self, key: SigningKey, *, uri: str, containment: Containment) -> None:
-        self._length = check_key(key, uri=uri)
-        self._key = key
-        self._sign: Callable[[bytes], bytes] = key.sign_digest
-        self._containment = containment
-        self.uri = uri
-        # Kept, for a backend may compute or fetch them.
-        self.algorithm = key.algorithm
-        self.public_key = key.public_key
 
-    def sign_digest(self, digest: bytes) -> bytes:
-        """Sign a SHA-256 header hash (see `SigningKey.sign_digest`)."""
-        if type(digest) is not bytes or len(digest) != 32:
-            raise KeyUnusable("a key signs a SHA-256 digest, 32 octets", uri=self.uri)
-        try:
-            signature_data = self._sign(digest)
-        except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
-            error = self._containment.contain(exc, uri=self.uri)
-        else:
-            if type(signature_data) is bytes and len(signature_data) == self._length:
-                return signature_data
-            error = KeyUnusable(
-                "its backend returned something else than a signature", uri=self.uri
-            )
-        raise error
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a key could not be opened lately, and until when that counts."""
 
-    @property
-    def can_be_closed(self) -> bool:
-        """Whether it holds more than memory."""
-        return callable(getattr(self._key, "close", None))
-
-    def close(self) -> None:
-        """End the use of the key, and close it if it can be closed."""
-        self._sign = self._refuse
-        close = getattr(self._key, "close", None)
-        if callable(close):
-            close()
-
-    def _refuse(self, _: bytes) -> bytes:
-        raise KeyUnusable("its KeyStore is closed", uri=self.uri)
-
-    def __repr__(self) -> str:
-        return f"<key {self.uri} {self.algorithm}, {self.public_key.bits} bits>"
+    error: DkimError
+    until: float
 
 
 @dataclass(slots=True)
@@ -93,7 +67,7 @@ class _Opening:
     """A key that one thread is opening and others may wait for."""
 
     done: threading.Event = field(default_factory=threading.Event)
-    key: _StoredKey | None = None
+    key: StoredKey | None = None
     error: DkimError | None = None
 
 
@@ -102,25 +76,48 @@ class KeyStore:
 
     A context manager; `close` ends the use of every key it gave out, but those in memory that
     it was told to `forget`.  A key that could not be opened is tried again the next time it
-    is asked for.
+    is asked for; one that is kept elsewhere not at once (`StoreSettings.negative`).
 
     Args:
-        context: Where secrets come from, and limits for backends.
+        context: Where secrets come from, where backends are, and limits for them.
     """
 
     __slots__ = (
-        *("_backends", "_closed", "_containment", "_forgotten", "_keys"),
-        *("_lock", "_openings"),
+        *("__weakref__", "_backends", "_closed", "_containment", "_failures", "_forgotten"),
+        *("_keys", "_lock", "_openings", "_refreshers", "_turns"),
     )
 
     def __init__(self, *, context: KeyContext | None = None) -> None:
         self._backends = KeyBackends()
         self._containment = Containment(KeyContext() if context is None else context)
-        self._keys: dict[str, _StoredKey] = {}
-        self._openings: dict[str, _Opening] = {}
-        self._forgotten: list[_StoredKey] = []
-        self._lock = threading.Lock()
+        self._keys: dict[str, StoredKey] = {}
+        self._failures: dict[str, _Failure] = {}
+        self._refreshers: dict[str, Refresher] = {}
+        self._forgotten: list[StoredKey] = []
         self._closed = False
+        self._start()
+        renew_after_fork(self)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(_OPENING)
+        self._openings: dict[str, _Opening] = {}
+
+    def after_fork(self) -> None:
+        """Go on in a child process: what the parent was opening is nothing here."""
+        self._start()
+        for refresher in self._refreshers.values():
+            refresher.begin()
+
+    @property
+    def context(self) -> KeyContext:
+        """What backends are opened with."""
+        return self._containment.context
+
+    @property
+    def oldest_confirmation(self) -> float:
+        """Seconds since its backend confirmed the fetched key that waits longest for it."""
+        return max((each.age for each in tuple(self._refreshers.values())), default=0.0)
 
     def get(self, uri: str) -> SigningKey:
         """Return the key that a URI names, opening it if it is not open.
@@ -146,16 +143,39 @@ class KeyStore:
             if key is not None:
                 self._keys[uri] = key  # the next message finds it under this spelling
                 return key
+            self._refuse_known_failure(name)
             opening = self._openings.get(name)
             ours = opening is None
             if opening is None:
                 opening = self._openings[name] = _Opening()
-        if ours:
-            self._finish(opening, parsed, name)
-        opening.done.wait()
+        if is_local_scheme(parsed.scheme):
+            if ours:
+                self._finish(opening, parsed, name)
+            opening.done.wait()
+        else:
+            self._wait_for(opening, parsed, name, ours=ours)
         if opening.key is None:
             raise opening.error or KeyUnavailable("opening it was interrupted", uri=name)
         return opening.key
+
+    def _wait_for(self, opening: _Opening, uri: KeyUri, name: str, *, ours: bool) -> None:
+        """Wait until a key is open that is kept elsewhere; it goes on being opened after that."""
+        deadline = time.monotonic() + self.context.sections.store.deadline
+        if ours:
+            threading.Thread(
+                target=self._finish_in_turn,
+                args=(opening, uri, name),
+                daemon=True,
+                name=f"opens {uri.scheme}",
+            ).start()
+        if not opening.done.wait(deadline - time.monotonic()):
+            raise KeyUnavailable(
+                "it is not open yet: its backend is slow or down, and goes on being asked", uri=name
+            )
+
+    def _finish_in_turn(self, opening: _Opening, uri: KeyUri, name: str) -> None:
+        with self._turns:
+            self._finish(opening, uri, name)
 
     def is_open(self, uri: str) -> bool:
         """Whether `get` has a key at hand under this spelling: it need not be opened."""
@@ -195,9 +215,13 @@ class KeyStore:
         """
         name = str(KeyUri.parse(uri))
         with self._lock:
+            self._failures.pop(name, None)
             key = self._keys.get(name)
             if key is None:
                 return
+            refresher = self._refreshers.pop(name, None)
+            if refresher is not None:
+                refresher.end()
             for spelling in [each for each, known in self._keys.items() if known is key]:
                 del self._keys[spelling]
             if key.can_be_closed:
@@ -212,9 +236,14 @@ class KeyStore:
         with self._lock:
             self._closed = True
             keys = dict.fromkeys((*self._keys.values(), *self._forgotten))
-            self._keys.clear()
-            self._forgotten.clear()
+            refreshers = tuple(self._refreshers.values())
+            for each in (self._keys, self._forgotten, self._failures, self._refreshers):
+                each.clear()
+        for refresher in refreshers:
+            refresher.end()
         errors = [error for error in map(self._close, keys) if error is not None]
+        for exc in self.context.resources.close():
+            errors.append(self._containment.contain(exc, uri="the key store"))
         if errors:
             raise errors[0]
 
@@ -236,7 +265,7 @@ class KeyStore:
         if self._closed:
             raise StateError("the KeyStore is closed")
 
-    def _close(self, key: _StoredKey) -> KeyBackendError | None:
+    def _close(self, key: StoredKey) -> KeyBackendError | None:
         try:
             key.close()
         except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
@@ -251,25 +280,75 @@ class KeyStore:
             opening.error = exc
         finally:
             with self._lock:
-                del self._openings[name]
+                self._openings.pop(name, None)
                 late = opening.key if self._closed else None
                 if late is not None:
                     opening.key, opening.error = None, StateError("the KeyStore is closed")
                 elif opening.key is not None:
                     self._keys[name] = opening.key
+            if late is None and not is_local_scheme(uri.scheme):
+                self._judge(opening, name)
             opening.done.set()
             if late is not None:
                 self._close(late)
+
+    def _judge(self, opening: _Opening, name: str) -> None:
+        """Remember what became of a key that is kept elsewhere, and say it."""
+        key, error = opening.key, opening.error
+        if key is None:
+            if error is None:
+                return
+            seconds = self.context.sections.store.negative
+            if error.temporary:
+                seconds = min(seconds, _BRIEFLY)
+            self._failures[name] = _Failure(error, time.monotonic() + seconds)
+            problem = getattr(error, "problem", str(error))
+            event = KeyEvent(
+                level=WARNING, event="key-refused", text=f"cannot be used: {problem}", uri=name
+            )
+        else:
+            self._failures.pop(name, None)
+            self._keep_fresh(key, name)
+            digest = sha256(key.public_key.encode()).hexdigest()
+            text = (
+                f"is open: {key.algorithm}, {key.public_key.bits} bits, public half {digest[:16]}"
+            )
+            fields = {"algorithm": str(key.algorithm), "public_key_sha256": digest}
+            event = KeyEvent(level=INFO, event="key-opened", text=text, uri=name, fields=fields)
+        self.context.observer.event(event)
+
+    def _keep_fresh(self, key: StoredKey, name: str) -> None:
+        backend_key = key.backend_key
+        if not getattr(backend_key, "is_refreshed", False):
+            return
+        refresher = Refresher(
+            key,
+            cast("FetchedKey", backend_key),
+            context=self.context,
+            contain=lambda exc: self._containment.contain(exc, uri=name),
+            forget=lambda: self.forget(name),
+        )
+        self._refreshers[name] = refresher
+        refresher.begin()
+
+    def _refuse_known_failure(self, name: str) -> None:
+        failure = self._failures.get(name)
+        if failure is None:
+            return
+        if time.monotonic() < failure.until:
+            raise failure.error.with_traceback(None)
+        del self._failures[name]
 
     def _open(self, uri: KeyUri, name: str) -> SigningKey:
         if uri.scheme == "inline":
             raise KeyNotFound("no key was added under this name", uri=name)
         return self._backends.get(uri.scheme)(uri, self._containment.context)
 
-    def _contained(self, make: Callable[[], SigningKey], name: str) -> _StoredKey:
+    def _contained(self, make: Callable[[], SigningKey], name: str) -> StoredKey:
         error: DkimError
+        seconds = self.context.sections.store.deadline
         try:
-            return _StoredKey(make(), uri=name, containment=self._containment)
+            return stored_key(make(), uri=name, containment=self._containment, seconds=seconds)
         except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
             if isinstance(exc, ConfigError) and not self._containment.holds_secret(exc):
                 error = exc

@@ -19,7 +19,7 @@ from dkimcore.errors import KeyUriError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["KeyUri"]
+__all__ = ["KeyUri", "is_secret_name"]
 
 # The scheme of RFC 3986, of two characters at least.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+")
@@ -40,6 +40,15 @@ _BASE64 = re.compile(r"(?![/.~])[A-Za-z0-9+/]{40,}={0,2}")
 
 def _normal(name: str) -> str:
     return name.strip().lower().replace("_", "-")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value of this name would be a secret.
+
+    Args:
+        name: Such as ``pin`` or ``secret_id``.
+    """
+    return _SECRET_NAME.fullmatch(_normal(name)) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +140,7 @@ def _refuse_secret_path(scheme: str, path: str) -> None:
     for attribute in path.split(";"):
         name, equals, _ = attribute.partition("=")
         # RFC 7512 uses ``token=`` in the path for the label of a token, which is no secret.
-        if equals and _SECRET_NAME.fullmatch(_normal(name)) and _normal(name) != "token":
+        if equals and is_secret_name(name) and _normal(name) != "token":
             raise _secret(scheme, _normal(name))
 
 
@@ -139,9 +148,9 @@ def _parse_options(query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for option in query.split("&") if query else ():
         name, equals, value = option.partition("=")
-        if _SECRET_NAME.fullmatch(_normal(name)):
+        if is_secret_name(name):
             raise _secret("key", _normal(name))
-        if not equals or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        if not equals or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
             raise KeyUriError("each option of a key URI is written name=value, joined by '&'")
         if name in options:
             raise KeyUriError(f"the option {name!r} stands twice in a key URI")
