@@ -143,7 +143,7 @@ def test_errors_of_configuration_stay_so(acme):
     with KeyStore() as keys:
         with pytest.raises(KeyUriError, match="no option 'zoen'"):
             keys.get("acme:k?zoen=eu")
-        with pytest.raises(KeyUriError, match="acme:, file:"):
+        with pytest.raises(KeyUriError, match=r"acme:, .*file:"):
             keys.get("nope:k")
         with pytest.raises(KeyUriError, match="no secrets"):
             keys.get("acme:k?pin=CANARY")
@@ -288,12 +288,12 @@ class CountingEvent:
         self.set = self.event.set
         opening.done = self
 
-    def wait(self):
+    def wait(self, timeout):
         with self.lock:
             self.number -= 1
             if self.number == 0:
                 self.reached.set()
-        self.event.wait()
+        return self.event.wait(timeout)
 
 
 def test_who_waits_for_an_opening_that_is_interrupted_is_woken(acme):
@@ -305,21 +305,15 @@ def test_who_waits_for_an_opening_that_is_interrupted_is_woken(acme):
         raise KeyboardInterrupt
 
     acme(open_key)
-    interrupted, errors = [], []
+    errors = []
 
-    def first():
-        try:
-            keys.get("acme:k")
-        except KeyboardInterrupt:
-            interrupted.append(True)
-
-    def second():
+    def get():
         with pytest.raises(KeyUnavailable, match="interrupted") as caught:
             keys.get("acme:k")
         errors.append(caught.value)
 
     with KeyStore() as keys:
-        threads = [threading.Thread(target=first), threading.Thread(target=second)]
+        threads = [threading.Thread(target=get), threading.Thread(target=get)]
         threads[0].start()
         entered.wait(30)
         waiting = CountingEvent(keys._openings["acme:k"], 1)
@@ -328,8 +322,7 @@ def test_who_waits_for_an_opening_that_is_interrupted_is_woken(acme):
         release.set()
         for thread in threads:
             thread.join(30)
-    assert interrupted
-    assert errors[0].temporary
+    assert [error.temporary for error in errors] == [True, True]
 
 
 def test_keys_can_be_added_and_are_checked(good):

@@ -13,25 +13,26 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from logging import ERROR, INFO, WARNING
+from logging import INFO, WARNING
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from dkimcore.errors import KeyBackendError, KeyUnavailable, KeyUnusable
+from dkimcore.errors import KeyBackendError, KeyUnavailable
 from dkimcore.keys.breaker import Breaker
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.forking import renew_after_fork
-from dkimcore.keys.pending import PendingSignature
+from dkimcore.keys.keyline import KeyLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dkimcore.keys import RemoteKey
     from dkimcore.keys.events import KeyObserver
+    from dkimcore.keys.pending import PendingSignature
     from dkimcore.keys.resources import Resources
     from dkimcore.keys.sections import BackendSection
 
-__all__ = ["Endpoint", "EndpointLimits", "KeyLine"]
+__all__ = ["Endpoint", "EndpointLimits"]
 
 _T = TypeVar("_T")
 
@@ -295,7 +296,7 @@ class Endpoint:
         self, line: KeyLine, pending: PendingSignature, outcome: bytes | KeyBackendError
     ) -> None:
         pending.attempts += 1
-        if isinstance(outcome, bytes):
+        if not isinstance(outcome, KeyBackendError):
             outcome = line.verified(outcome, pending.digest, self._observer)
         if isinstance(outcome, KeyUnavailable) and pending.attempts < self.limits.attempts:
             pause = max(random.uniform(*_JITTER), outcome.retry_after or 0.0)  # noqa: S311
@@ -339,93 +340,3 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name}>"
-
-
-class KeyLine:
-    """The signatures of one key that wait for a call.
-
-    Args:
-        endpoint: Who makes the calls.
-        key: The key.
-        uri: Its name.
-        contain: Makes one of our errors of what the backend raises.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        key: RemoteKey,
-        *,
-        uri: str,
-        contain: Callable[[Exception], KeyBackendError],
-    ) -> None:
-        self._endpoint = endpoint
-        self._key = key
-        self._uri = uri
-        self._contain = contain
-        self._algorithm = key.algorithm
-        self._public_key = key.public_key
-        self._batch = max(1, key.batch)
-        self._waiting: deque[PendingSignature] = deque()
-
-    def start(self, digest: bytes, deadline: float) -> PendingSignature:
-        """Ask for a signature.
-
-        Args:
-            digest: What is signed, 32 octets.
-            deadline: Until when, on the clock of `time.monotonic`.
-        """
-        pending = PendingSignature(digest, uri=self._uri, deadline=deadline)
-        self._endpoint.enqueue(self, pending)
-        return pending
-
-    def put(self, pending: PendingSignature) -> bool:
-        """Add one, under the endpoint's lock; return whether it is the only one."""
-        self._waiting.append(pending)
-        return len(self._waiting) == 1
-
-    def take(self) -> tuple[list[PendingSignature], bool]:
-        """Take what goes into one call, under the endpoint's lock; and whether more wait."""
-        waiting = self._waiting
-        batch = [waiting.popleft() for _ in range(min(len(waiting), self._batch))]
-        return batch, bool(waiting)
-
-    def ask(
-        self, batch: Sequence[PendingSignature], timeout: float
-    ) -> Sequence[bytes | KeyBackendError]:
-        """Ask the backend once; what it raises is every one's outcome."""
-        try:
-            outcomes = self._key.sign_digests([each.digest for each in batch], timeout=timeout)
-        except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
-            return [self._contain(exc)] * len(batch)
-        if len(outcomes) == len(batch):
-            return outcomes
-        problem = f"its backend answered {len(batch)} digests with {len(outcomes)} signatures"
-        return [KeyUnusable(problem, uri=self._uri)] * len(batch)
-
-    def verified(
-        self, signature_data: bytes, digest: bytes, observer: KeyObserver
-    ) -> bytes | KeyBackendError:
-        """Return signature data that verify, or the error that takes their place.
-
-        Catches another key, another version, PSS padding, a digest that was hashed again, and
-        octets that were damaged or forged on their way.
-        """
-        if self._public_key.verifies(signature_data, digest, self._algorithm):
-            return signature_data
-        error = KeyUnusable(
-            "what its backend returned does not verify with the public half, and was thrown "
-            "away: another key or version signed, the digest was hashed again, the padding is "
-            "not PKCS#1 v1.5, or the answer was changed on its way",
-            uri=self._uri,
-        )
-        observer.event(
-            KeyEvent(
-                level=ERROR,
-                event="signature-refused",
-                text=error.problem,
-                uri=self._uri,
-                endpoint=self._endpoint.name,
-            )
-        )
-        return error

@@ -11,6 +11,7 @@ first used.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -174,7 +175,8 @@ class KeyStore:
             )
 
     def _finish_in_turn(self, opening: _Opening, uri: KeyUri, name: str) -> None:
-        with self._turns:
+        # What is no Exception would end this thread, which is nobody's; whoever waits is told.
+        with self._turns, contextlib.suppress(BaseException):
             self._finish(opening, uri, name)
 
     def is_open(self, uri: str) -> bool:

@@ -1,0 +1,120 @@
+"""What waits for the signatures of one key: put into calls, checked when they come."""
+
+from __future__ import annotations
+
+from collections import deque
+from logging import ERROR
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import KeyBackendError, KeyUnusable
+from dkimcore.keys.events import KeyEvent
+from dkimcore.keys.pending import PendingSignature
+from dkimcore.protocol.algorithm import KeyType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dkimcore.keys import RemoteKey
+    from dkimcore.keys.endpoint import Endpoint
+    from dkimcore.keys.events import KeyObserver
+
+__all__ = ["KeyLine"]
+
+
+class KeyLine:
+    """The signatures of one key that wait for a call.
+
+    Args:
+        endpoint: Who makes the calls.
+        key: The key.
+        uri: Its name.
+        contain: Makes one of our errors of what the backend raises.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        key: RemoteKey,
+        *,
+        uri: str,
+        contain: Callable[[Exception], KeyBackendError],
+    ) -> None:
+        self._endpoint = endpoint
+        self._key = key
+        self._uri = uri
+        self._contain = contain
+        self._algorithm = key.algorithm
+        self._public_key = key.public_key
+        self._length = (self._public_key.bits + 7) // 8
+        if self._public_key.key_type is KeyType.ED25519:
+            self._length = 64
+        self._batch = max(1, key.batch)
+        self._waiting: deque[PendingSignature] = deque()
+
+    def start(self, digest: bytes, deadline: float) -> PendingSignature:
+        """Ask for a signature.
+
+        Args:
+            digest: What is signed, 32 octets.
+            deadline: Until when, on the clock of `time.monotonic`.
+        """
+        pending = PendingSignature(digest, uri=self._uri, deadline=deadline)
+        self._endpoint.enqueue(self, pending)
+        return pending
+
+    def put(self, pending: PendingSignature) -> bool:
+        """Add one, under the endpoint's lock; return whether it is the only one."""
+        self._waiting.append(pending)
+        return len(self._waiting) == 1
+
+    def take(self) -> tuple[list[PendingSignature], bool]:
+        """Take what goes into one call, under the endpoint's lock; and whether more wait."""
+        waiting = self._waiting
+        batch = [waiting.popleft() for _ in range(min(len(waiting), self._batch))]
+        return batch, bool(waiting)
+
+    def ask(
+        self, batch: Sequence[PendingSignature], timeout: float
+    ) -> Sequence[bytes | KeyBackendError]:
+        """Ask the backend once; what it raises is every one's outcome."""
+        try:
+            outcomes = self._key.sign_digests([each.digest for each in batch], timeout=timeout)
+        except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
+            return [self._contain(exc)] * len(batch)
+        except BaseException as exc:  # noqa: BLE001 - a thread that ends here is nobody's
+            problem = f"the key backend failed with {type(exc).__name__}"
+            return [KeyBackendError(problem, uri=self._uri)] * len(batch)
+        if len(outcomes) == len(batch):
+            return outcomes
+        problem = f"its backend answered {len(batch)} digests with {len(outcomes)} signatures"
+        return [KeyUnusable(problem, uri=self._uri)] * len(batch)
+
+    def verified(
+        self, signature_data: bytes, digest: bytes, observer: KeyObserver
+    ) -> bytes | KeyBackendError:
+        """Return signature data that verify, or the error that takes their place.
+
+        Catches another key, another version, PSS padding, a digest that was hashed again, and
+        octets that were damaged or forged on their way.
+        """
+        if type(signature_data) is not bytes or len(signature_data) != self._length:
+            problem = "its backend returned something else than a signature"
+        elif self._public_key.verifies(signature_data, digest, self._algorithm):
+            return signature_data
+        else:
+            problem = (
+                "what it signs does not verify with its public half, and was thrown away: its "
+                "backend signs with another key or version, hashes the digest again, pads it "
+                "otherwise than PKCS#1 v1.5, or the answer was changed on its way"
+            )
+        error = KeyUnusable(problem, uri=self._uri)
+        observer.event(
+            KeyEvent(
+                level=ERROR,
+                event="signature-refused",
+                text=error.problem,
+                uri=self._uri,
+                endpoint=self._endpoint.name,
+            )
+        )
+        return error
