@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from dkimcore.keys.stored import RemoteStoredKey
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.protocol.message import Header, MessageReader
 from dkimcore.protocol.policy import Limits, VerifyPolicy
@@ -17,6 +19,7 @@ from dkimcore.source import async_chunks
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from dkimcore.keys import SigningKey
     from dkimcore.protocol.result import VerifyResults
     from dkimcore.resolvers import AsyncTxtResolver
     from dkimcore.signer import Signer
@@ -87,7 +90,8 @@ async def sign(
 ) -> SignatureFields:
     """Sign a message (RFC 6376 section 5).
 
-    As `dkimcore.sign`; keys are used in threads, side by side, because key backends block.
+    As `dkimcore.sign`; keys are used side by side.  One that is kept elsewhere takes no thread
+    while it is waited for, the others are called in threads.
 
     Args:
         message: The message in its final form, also as chunks that are awaited.
@@ -117,11 +121,27 @@ async def sign(
     tasks = signing.finish()
     data = await asyncio.gather(
         *(
-            asyncio.to_thread(signer.key.sign_digest, task.header_hash)
+            _signature(signer.key, task.header_hash)
             for signer, task in zip(signers, tasks, strict=True)
         )
     )
     return SignatureFields(task.complete(octets) for task, octets in zip(tasks, data, strict=True))
+
+
+async def _signature(key: SigningKey, digest: bytes) -> bytes:
+    if not isinstance(key, RemoteStoredKey):
+        return await asyncio.to_thread(key.sign_digest, digest)
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    pending = key.start(digest)
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(done.set)
+
+    pending.when_done(tell)
+    await done.wait()
+    return pending.result()
 
 
 async def _read_header(source: AsyncIterator[bytes], limits: Limits) -> tuple[Header, bool, bytes]:
