@@ -13,9 +13,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-
 from tests.servers import SERVERS
 from tests.servers.closing import Closing
 from tests.servers.nsd import HOST, free_port
@@ -105,6 +102,9 @@ class MinistackServer(Closing):
             url: Another endpoint than `url`, such as a proxy's.
             region: Where its keys are.
         """
+        import boto3  # here, so that other tests need neither of them
+        from botocore.config import Config
+
         session = boto3.session.Session(
             aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY, region_name=region
         )

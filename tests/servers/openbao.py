@@ -18,9 +18,6 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hvac
-import requests
-
 from tests.servers import SERVERS, find_program
 from tests.servers.closing import Closing
 from tests.servers.nsd import HOST, free_port
@@ -30,6 +27,8 @@ from tests.servers.tls import Authority
 
 if TYPE_CHECKING:
     from typing import Self
+
+    import hvac
 
 __all__ = ["OpenBaoServer", "SealedOpenBao", "find_openbao"]
 
@@ -105,6 +104,9 @@ class OpenBaoServer(Setup, Closing):
             token: What it says; root's when None, nothing when empty.
             namespace: The namespace it works in.
         """
+        import hvac  # here, so that other tests need neither of them
+        import requests
+
         session = requests.Session()
         session.trust_env = False
         session.mount("http", requests.adapters.HTTPAdapter(pool_maxsize=KEPT_CONNECTIONS))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import hvac
 
+    from tests.servers.kubernetes import TokenReviews
+
 __all__ = ["AppRole", "Setup", "fresh_name"]
 
 _numbers = itertools.count(1)
@@ -123,6 +125,44 @@ class Setup(ABC):
             name="dkim",
             certificate=certificate.decode(),
             token_policies=list(policies),
+            mount_point=mount,
+            **options,
+        )
+        return mount
+
+    def kubernetes_role(
+        self,
+        api: TokenReviews,
+        policies: Sequence[str],
+        *,
+        namespace: str,
+        account: str,
+        **options: Any,
+    ) -> str:
+        """Lets pods of a service account log in.
+
+        Args:
+            api: Who reviews their tokens of Kubernetes.
+            policies: What their tokens of OpenBao may do.
+            namespace: The service account's.
+            account: The service account's name.
+            **options: What hvac's ``create_role`` takes, such as ``ttl="2s"``.
+
+        Returns:
+            The path of a new ``kubernetes`` mount; its only role is called ``dkim``.
+        """
+        client, mount = self.client(), self.enable_auth("kubernetes")
+        client.auth.kubernetes.configure(
+            api.url,
+            kubernetes_ca_cert=api.authority.certificate.decode(),
+            disable_local_ca_jwt=True,
+            mount_point=mount,
+        )
+        client.auth.kubernetes.create_role(
+            name="dkim",
+            bound_service_account_names=[account],
+            bound_service_account_namespaces=[namespace],
+            policies=list(policies),
             mount_point=mount,
             **options,
         )
