@@ -1,0 +1,65 @@
+"""A token that is in use, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import KeyDenied
+
+if TYPE_CHECKING:
+    from dkimcore.keys.secret import Secret
+    from dkimcore.keys.vault.credentials import Stamp
+
+__all__ = ["Grant", "LoginRefused", "Tell"]
+
+Tell = Callable[[int, str, str, Mapping[str, str | int | float | None]], None]
+"""Hears what happens: level, event, text, fields."""
+
+_MARGIN = 0.1  # of the lease, and a second at most: what the way to the server may take
+
+
+class LoginRefused(KeyDenied):
+    """Nobody lets us in: this says nothing about the key that was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A token that is in use.
+
+    Attributes:
+        token: The token; the object stays the same while it is renewed.
+        since: When it was obtained, on the clock of `time.monotonic`, as all times here.
+        lease: Seconds that it lives from when it was last renewed; None: for ever, or unknown.
+        full: The lease that it had at first.
+        renewed: When it was obtained or last renewed.
+        renewable: Whether it can be renewed.
+        can_look: Whether it may look itself up, so that a refusal can be told from its end.
+        proven: When it was last known to live.
+        is_batch: Whether it is a batch token, which can be neither renewed nor revoked.
+        stamp: What its files were when it was obtained.
+    """
+
+    token: Secret
+    since: float
+    renewed: float
+    proven: float
+    lease: float | None = None
+    full: float | None = None
+    renewable: bool = False
+    can_look: bool = False
+    is_batch: bool = False
+    stamp: tuple[Stamp, ...] = ()
+
+    @property
+    def end(self) -> float | None:
+        """When it is not to be used any more."""
+        if self.lease is None:
+            return None
+        return self.renewed + self.lease - min(1.0, self.lease * _MARGIN)
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has ended by itself."""
+        end = self.end
+        return end is not None and now >= end
