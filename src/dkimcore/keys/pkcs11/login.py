@@ -1,0 +1,121 @@
+"""Logging in to a token: once per process, and never twice with a PIN that was refused.
+
+Who holds the session, and when a login is needed, is left to `sessions`.
+"""
+
+from __future__ import annotations
+
+from logging import INFO
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import KeyDenied, KeyUnusable
+from dkimcore.keys.events import KeyEvent
+from dkimcore.keys.pkcs11 import returncodes
+from dkimcore.keys.pkcs11.cryptoki import CryptokiError
+from dkimcore.keys.pkcs11.pin import is_refused, refuse, wiped
+from dkimcore.keys.pkcs11.structures import TokenFlag, User
+
+if TYPE_CHECKING:
+    from dkimcore.keys.events import KeyObserver
+    from dkimcore.keys.pkcs11.cryptoki import Cryptoki, TokenInfo
+    from dkimcore.keys.pkcs11.pin import PinSource
+
+__all__ = ["Login"]
+
+_LOCKS = "it is not tried again until it changes, for tokens lock after a few tries"
+_COUNTER = "log in once by hand with the right PIN, which sets the counter back: pkcs11-tool -l -O"
+
+
+class Login:
+    """Logs in to tokens with the PIN of one source.
+
+    Args:
+        pin: The source.
+        observer: Hears of logins.
+        endpoint: What the observer calls the token's endpoint.
+    """
+
+    def __init__(self, pin: PinSource, *, observer: KeyObserver, endpoint: str) -> None:
+        self._pin = pin
+        self._observer = observer
+        self._endpoint = endpoint
+
+    def user(self, cryptoki: Cryptoki, session: int, *, slot: int, module: str, uri: str) -> None:
+        """Log in as the token's user, for all sessions of this process.
+
+        Args:
+            cryptoki: The module.
+            session: A session with the token.
+            slot: The token's slot.
+            module: The module's path.
+            uri: What errors name.
+
+        Raises:
+            KeyDenied: There is no PIN, it was refused, or trying it might lock the token.
+            KeyUnusable: The token wants its PIN typed in at a keypad.
+            CryptokiError: The module failed otherwise.
+        """
+        token = cryptoki.token_info(slot)
+        self._refuse_to_try(token, uri)
+        self._try(cryptoki, session, User.USER, name=f"{module} {token.serial}", uri=uri)
+        self._observer.event(
+            KeyEvent(
+                level=INFO,
+                event="login",
+                text=f"logged in to the token {token.label!a} (serial {token.serial!a})",
+                endpoint=self._endpoint,
+            )
+        )
+
+    def context(self, cryptoki: Cryptoki, session: int, *, name: str, uri: str) -> None:
+        """Give the PIN for the one signature that was begun (CKA_ALWAYS_AUTHENTICATE).
+
+        Args:
+            cryptoki: The module.
+            session: The session.
+            name: The token: its module and serial number.
+            uri: What errors name.
+
+        Raises:
+            KeyDenied: There is no PIN, or it was refused.
+            CryptokiError: The module failed otherwise.
+        """
+        self._try(cryptoki, session, User.CONTEXT_SPECIFIC, name=name, uri=uri)
+
+    def _refuse_to_try(self, token: TokenInfo, uri: str) -> None:
+        flags = token.flags
+        if flags & TokenFlag.PROTECTED_AUTHENTICATION_PATH:
+            raise KeyUnusable(
+                "the token wants its PIN at a keypad of its own, and no person is there when a "
+                "mail server starts; take a token without one, or turn it off",
+                uri=uri,
+            )
+        if flags & TokenFlag.USER_PIN_LOCKED:
+            raise KeyDenied("the token's PIN is locked; the security officer unlocks it", uri=uri)
+        if flags & TokenFlag.USER_PIN_FINAL_TRY:
+            raise KeyDenied(
+                "the token's PIN was entered wrong so often that one more try may lock it; "
+                + _COUNTER,
+                uri=uri,
+            )
+
+    def _try(self, cryptoki: Cryptoki, session: int, user: User, *, name: str, uri: str) -> None:
+        """Try a PIN.  It is wiped before anything is raised, so that no frame shows it."""
+        pin = self._pin.read(uri=uri)
+        problem = None
+        try:
+            if is_refused(name, pin):
+                problem = f"{self._pin.where} was refused by the token before; {_LOCKS}"
+            else:
+                cryptoki.login(session, user, pin=pin)
+        except CryptokiError as exc:
+            if exc.code in returncodes.PIN_REFUSED:
+                refuse(name, pin)
+                cause = returncodes.described(exc)
+                problem = f"{self._pin.where} was refused ({cause}); {_LOCKS}"
+            elif exc.code != returncodes.USER_ALREADY_LOGGED_IN:
+                raise
+        finally:
+            wiped(pin)
+        if problem is not None:
+            raise KeyDenied(problem, uri=uri)

@@ -1,0 +1,129 @@
+"""Where a token's PIN comes from, and which PINs were refused.
+
+A PIN is read when it is needed and kept nowhere.  One that a token refused is not tried again in
+this process: real tokens lock after a few tries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dkimcore.errors import KeyDenied
+from dkimcore.keys.permissions import read_private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PinSource", "is_refused", "refuse", "wiped"]
+
+# A vendor's "user:password" is the longest kind; tokens themselves stop at 255 and less.
+_MAX_OCTETS = 1024
+
+_CURE = (
+    "write pin_file = into its section, ?pin-source=file:/path into the URI, or set "
+    "DKIMCORE_PIN_FILE"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinSource:
+    """Where the PIN is: in a file, an environment variable, or with the caller of the store.
+
+    Attributes:
+        file: The path of a file whose first line it is.
+        variable: The name of an environment variable.
+        secret: Asked for ``pin`` where neither is given.
+        check_permissions: Refuse a file that other users can read or replace.
+        uid: The user for whom the file is to be safe.
+    """
+
+    file: str | None = None
+    variable: str | None = None
+    secret: Callable[[str], str | None] = field(repr=False, compare=False)
+    check_permissions: bool = True
+    uid: int | None = None
+
+    @property
+    def where(self) -> str:
+        """The place, for people."""
+        if self.file is not None:
+            return f"the PIN in {self.file}"
+        if self.variable is not None:
+            return f"the PIN in the environment variable {self.variable}"
+        return "the PIN that was given as the secret pin"
+
+    def read(self, *, uri: str) -> bytearray:
+        """Return the PIN, which the caller wipes.
+
+        Args:
+            uri: What errors name.
+
+        Raises:
+            KeyDenied: There is none, or it cannot be one; its file can be read by others.
+            KeyNotFound: Its file is absent.
+            KeyUnusable: Its file is no regular file, or too long.
+            KeyUnavailable: The system could not read its file now.
+        """
+        pin = self._read(uri)
+        length = 0 if pin is None else len(pin)
+        if pin is not None and 0 < length <= _MAX_OCTETS:
+            return pin
+        wiped(pin)
+        pin = None
+        if length:
+            raise KeyDenied(f"{self.where} is longer than {_MAX_OCTETS} octets", uri=uri)
+        if self.file is None and self.variable is None:
+            raise KeyDenied(f"the token wants a PIN, and none was given; {_CURE}", uri=uri)
+        raise KeyDenied(f"{self.where} is empty or not there; write it there", uri=uri)
+
+    def _read(self, uri: str) -> bytearray | None:
+        if self.file is not None:
+            octets = read_private_file(
+                self.file, uri=uri, check_permissions=self.check_permissions, uid=self.uid
+            )
+            return bytearray(octets.partition(b"\n")[0].rstrip(b"\r"))
+        text = self.secret("pin") if self.variable is None else os.environ.get(self.variable)
+        return None if text is None else bytearray(text, "utf-8", "surrogatepass")
+
+
+def wiped(pin: bytearray | None) -> None:
+    """Overwrite a PIN with zeros."""
+    if pin is not None:
+        pin[:] = bytes(len(pin))
+
+
+# What is kept is no PIN that works: a keyed hash of one that does not.
+_KEY = secrets.token_bytes(32)
+_REFUSED: set[bytes] = set()
+
+
+def _mark(token: str, pin: bytearray) -> bytes:
+    hasher = hashlib.blake2b(key=_KEY)
+    for part in (token.encode("utf-8", "surrogateescape"), pin):
+        hasher.update(len(part).to_bytes(8, "big"))
+        hasher.update(part)
+    return hasher.digest()
+
+
+def refuse(token: str, pin: bytearray) -> None:
+    """Remember that a token refused a PIN; a child process remembers it too.
+
+    Args:
+        token: The token: its module and serial number.
+        pin: The PIN.
+    """
+    _REFUSED.add(_mark(token, pin))
+
+
+def is_refused(token: str, pin: bytearray) -> bool:
+    """Whether a token refused this PIN before.
+
+    Args:
+        token: The token.
+        pin: The PIN.
+    """
+    return _mark(token, pin) in _REFUSED
