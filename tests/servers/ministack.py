@@ -28,7 +28,6 @@ ACCOUNT = "000000000000"
 ACCESS_KEY, SECRET_KEY = "AKIAIOSFODNN7EXAMPLE", "test-secret-access-key"
 STARTS_TO_TRY = 5  # a port found free may be taken by someone else before it is bound
 ANSWER = 10.0  # seconds for one call
-TERM, KILL = 15, 9
 
 
 def find_ministack() -> str | None:
@@ -190,7 +189,7 @@ class MinistackServer(Closing):
     def stop(self, *, kill: bool = False) -> None:
         """Ends it: in good order it keeps its keys, killed it loses them."""
         if self._program is not None:
-            self._program.stop(KILL if kill else TERM)
+            self._program.stop(kill=kill)
             self._program = None
 
     def close(self) -> None:

@@ -35,7 +35,6 @@ __all__ = ["OpenBaoServer", "SealedOpenBao", "find_openbao"]
 STARTS_TO_TRY = 5  # a port found free may be taken by someone else before it is bound
 ANSWER = 10.0  # seconds for one call
 KEPT_CONNECTIONS = 32  # of one client; requests keeps 10 unless told
-TERM, KILL = 15, 9
 
 
 def find_openbao() -> str | None:
@@ -65,6 +64,7 @@ class OpenBaoServer(Setup, Closing):
     def __init__(self) -> None:
         self.root_token = secrets.token_urlsafe(16)
         self._port = 0
+        self._known = False
         self._program: Program | None = None
         self._undo = contextlib.ExitStack()
         self.folder = open_folder("dkimcore-openbao-")
@@ -96,6 +96,12 @@ class OpenBaoServer(Setup, Closing):
     def ca_file(self) -> str | None:
         """The certificate that a client must trust; None without TLS."""
         return None if self.authority is None else str(self.authority.file)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a client in a child process find it, as root of it."""
+        found = {"VAULT_ADDR": self.address, "VAULT_TOKEN": self.root_token}
+        return found if self.ca_file is None else {**found, "VAULT_CACERT": self.ca_file}
 
     def client(self, token: str | None = None, *, namespace: str | None = None) -> hvac.Client:
         """Makes a client of hvac.
@@ -161,32 +167,25 @@ class OpenBaoServer(Setup, Closing):
         if program is None:
             raise RuntimeError("OpenBao is not installed: scripts/setup.sh test")
         for _ in range(STARTS_TO_TRY):
-            port = self._port or free_port()
             before = len(self.log())
-            self._launch(program, port)
-            if self._program is not None and self._program.becomes(self._ready):
+            self._port = self._port if self._known else free_port()
+            self._program = self._launch(program)
+            if self._program.becomes(self._ready):
+                self._known = True
                 return
             self.stop()
-            if self._kept or "address already in use" not in self.log()[before:]:
+            if self._known or "address already in use" not in self.log()[before:]:
                 break
         raise RuntimeError(f"OpenBao did not start:\n{self.log()[before:]}")
 
-    @property
-    def _kept(self) -> bool:
-        """Whether its port is one that others know already."""
-        return False
-
-    def _launch(self, program: str, port: int) -> None:
-        self._port = port
-        self._program = Program(
+    def _launch(self, program: str) -> Program:
+        return Program(
             [program, *self._arguments()],
             folder=self.folder,
             environment={
                 "HOME": str(self.folder),
                 "PATH": os.environ.get("PATH", os.defpath),
                 "TMPDIR": str(self.folder),
-                # Nothing it could find in our environment is for it.
-                "BAO_CLI_NO_COLOR": "1",
             },
         )
 
@@ -205,7 +204,7 @@ class OpenBaoServer(Setup, Closing):
     def stop(self, *, kill: bool = False) -> None:
         """Ends it, in good order or as the kernel would; again is harmless."""
         if self._program is not None:
-            self._program.stop(KILL if kill else TERM)
+            self._program.stop(kill=kill)
             self._program = None
 
     def close(self) -> None:
@@ -223,7 +222,7 @@ class SealedOpenBao(OpenBaoServer):
 
     def __init__(self, *, tls: bool = True) -> None:
         super().__init__()
-        self._unseal_key = ""
+        self._unseal_key = self._cluster = ""
         listener: dict[str, Any] = {"tls_disable": True}
         if tls:
             self.authority = Authority(self.folder)
@@ -241,26 +240,28 @@ class SealedOpenBao(OpenBaoServer):
 
     def _arguments(self) -> list[str]:
         configuration = self.folder / "server.json"
+        if not self._known:
+            self._cluster = f"{HOST}:{free_port()}"
         # The one kind of storage on disk that OpenBao and Vault share.  It elects itself after a
         # timeout, which the multiplier makes one second instead of five.
         raft = {"path": str(self._storage), "node_id": "one", "performance_multiplier": "1"}
-        listener = {"address": f"{HOST}:{self._port}", **self._listener}
+        listener = {
+            "address": f"{HOST}:{self._port}",
+            "cluster_address": self._cluster,
+            **self._listener,
+        }
         configuration.write_text(
             json.dumps(
                 {
                     "listener": {"tcp": listener},
                     "storage": {"raft": raft},
                     "api_addr": self.address,
-                    "cluster_addr": f"https://{HOST}:{free_port()}",
-                    "disable_mlock": True,
+                    "cluster_addr": f"https://{self._cluster}",
+                    "disable_mlock": True,  # Vault wants to be told
                 }
             )
         )
         return ["server", f"-config={configuration}"]
-
-    @property
-    def _kept(self) -> bool:
-        return bool(self._unseal_key)
 
     def _ready(self) -> bool:
         return self.health() in (501, 503)

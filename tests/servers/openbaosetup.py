@@ -45,6 +45,12 @@ class Setup(ABC):
     def client(self, token: str | None = None, *, namespace: str | None = None) -> hvac.Client:
         """Makes a client; without a token it is root's."""
 
+    def create_namespace(self) -> str:
+        """Makes a namespace; what is in it is set up with a `client` of it."""
+        name = fresh_name("namespace")
+        self.client().sys.create_namespace(name)
+        return name
+
     def enable_secrets(self, kind: str, mount: str | None = None, **options: Any) -> str:
         """Mounts a secrets engine.
 

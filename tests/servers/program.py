@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from tests.servers import find_program
 from tests.servers.closing import Closing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
 
 __all__ = ["Program", "open_folder", "owner", "runs_for_nobody", "unprivileged"]
 
@@ -28,6 +30,7 @@ PATIENCE = 30.0  # seconds for a program to start; each takes about one
 STOPPING = 10.0  # seconds from SIGTERM to SIGKILL
 PAUSE = 0.01  # seconds between two questions whether a program is ready
 ELF = b"\x7fELF"
+SETPRIV = "setpriv"
 # A run of the tests that is killed would leave the program: this pipe closes with the run.
 GUARD = 'read -r _; kill -9 "$1"'
 
@@ -90,7 +93,7 @@ def unprivileged(command: Sequence[str], trial: Sequence[str]) -> list[str]:
     right = "-all,+dac_read_search"
     entry = pwd.getpwnam(NOBODY)
     setpriv = [
-        shutil.which("setpriv") or "/usr/bin/setpriv",
+        find_program(SETPRIV) or SETPRIV,
         f"--reuid={entry.pw_uid}",
         f"--regid={entry.pw_gid}",
         "--clear-groups",
@@ -128,7 +131,7 @@ class Program(Closing):
         with contextlib.ExitStack() as files:
             output = files.enter_context(self._log.open("ab"))
             executable, handed = str(command[0]), []
-            if not _starts_itself(command[0]):
+            if _by_number(command[0]):
                 # Opened by us, so that the folders above it need not let `owner` in.
                 number = os.open(command[0], os.O_RDONLY)
                 files.callback(os.close, number)
@@ -143,13 +146,16 @@ class Program(Closing):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                **({} if Path(command[0]).name == "setpriv" else owner()),
+                **(Owner() if Path(command[0]).name == SETPRIV else owner()),
             )
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", GUARD, "guard", str(self._process.pid)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+
+    def __enter__(self) -> Self:
+        return self
 
     @property
     def pid(self) -> int:
@@ -181,26 +187,31 @@ class Program(Closing):
             time.sleep(PAUSE)
         return False
 
-    def stop(self, number: int) -> None:
-        """Sends it a signal and waits until it is gone; it is killed when it stays."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+    def stop(self, *, kill: bool = False) -> None:
+        """Ends it and waits until it is gone; again is harmless.
+
+        Args:
+            kill: Whether it has no chance to end in good order.
+        """
+        if self.running:
+            self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         try:
             self._process.wait(STOPPING)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._guard.kill()
-        self._guard.communicate()
+        if self._guard.poll() is None:
+            self._guard.kill()
+            self._guard.communicate()
 
     def close(self) -> None:
         """Ends it; again is harmless."""
-        self.stop(15)
+        self.stop()
 
 
-def _starts_itself(path: str) -> bool:
-    """Whether a path must be given by name: it is a script, or not a file of ours."""
-    if not owner():
-        return True
+def _by_number(path: str) -> bool:
+    """Whether a path must be opened by us: somebody else runs it, and it is no script."""
+    if not owner() or Path(path).name == SETPRIV:
+        return False
     with Path(path).open("rb") as file:
-        return file.read(4) != ELF or Path(path).name == "setpriv"
+        return file.read(len(ELF)) == ELF

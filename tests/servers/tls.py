@@ -89,8 +89,9 @@ class Authority:
     def _write(self, name: str, certificate: bytes, key: bytes) -> Certificate:
         stem = "".join(letter if letter.isalnum() else "-" for letter in name)
         files = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
-        for file, octets in zip(files, (certificate, key), strict=True):
-            file.write_bytes(octets)
+        files[0].write_bytes(certificate)
+        files[1].touch(0o600)
+        files[1].write_bytes(key)
         return Certificate(
             certificate=certificate, key=key, certificate_file=files[0], key_file=files[1]
         )
