@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -30,6 +29,7 @@ from urllib3.exceptions import (
 
 from dkimcore.errors import ConfigError, KeyUnavailable
 from dkimcore.keys.aws.failures import Failure
+from dkimcore.keys.vault.patience import POOLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Reply"]
 
 _MAX_REPLY = 65_536  # the longest, a key pair of RSA_4096 in base64, has a tenth of it
-_PART = 8192
 # Besides the endpoint's own threads, those that open keys make calls.
 _SPARE_CONNECTIONS = 16
 # An idle connection that a firewall forgot is noticed before a signature waits for it.
@@ -90,8 +89,7 @@ class Exchange:
         Args:
             body: The request.
             headers: Its headers, the login's signature among them.
-            timeout: Seconds for all of it.  A peer that sends its answer in crumbs is left at
-                most one `read_timeout` later.
+            timeout: Seconds for all of it, however slowly the answer comes.
         """
         limits = self._limits
         patience = urllib3.Timeout(
@@ -99,7 +97,6 @@ class Exchange:
             read=min(limits.read_timeout, timeout),
             total=timeout,
         )
-        end = time.monotonic() + timeout
         try:
             response = self._pool.urlopen(
                 "POST",
@@ -112,7 +109,7 @@ class Exchange:
                 preload_content=False,
                 decode_content=False,
             )
-            return self._read(response, end)
+            return self._read(response)
         except (HTTPError, OSError, ValueError) as exc:
             return self._failure(exc, timeout)
 
@@ -120,25 +117,21 @@ class Exchange:
         """Close the connections that are not in use."""
         self._pool.clear()
 
-    def _read(self, response: urllib3.BaseHTTPResponse, end: float) -> Reply | Failure:
-        """Take an answer in, up to its limits; what is not taken in costs the connection."""
-        parts: list[bytes] = []
-        left = _MAX_REPLY
-        while left > 0 and time.monotonic() < end:
-            part = response.read1(min(_PART, left))
-            if not part:
-                response.release_conn()
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(status=response.status, headers=headers, body=b"".join(parts))
-            parts.append(part)
-            left -= len(part)
-        response.close()
-        if left > 0:
-            return self._unavailable("sends its answer too slowly")
-        return self._unavailable(
-            f"answers with more than {_MAX_REPLY} octets, as KMS never does; see what stands in "
-            "between, such as a proxy"
-        )
+    def _read(self, response: urllib3.BaseHTTPResponse) -> Reply | Failure:
+        """Take an answer in; one that is too long costs the connection."""
+        body = b""
+        # A read that finds an end before the announced one says so only when asked again.
+        while len(body) <= _MAX_REPLY and (part := response.read(_MAX_REPLY + 1 - len(body))):
+            body += part
+        if len(body) > _MAX_REPLY:
+            response.close()
+            return self._unavailable(
+                f"answers with more than {_MAX_REPLY} octets, as KMS never does; see what stands "
+                "in between, such as a proxy"
+            )
+        response.release_conn()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(status=response.status, headers=headers, body=body)
 
     def _failure(self, exc: Exception, timeout: float) -> Failure:
         """Say what became of a request, without quoting what may name a proxy's password."""
@@ -184,24 +177,22 @@ def _pool(place: AwsPlace, connections: int) -> urllib3.PoolManager:
                 f"the file of certificates cannot be read: {reason}; correct ca= or AWS_CA_BUNDLE",
                 file=str(ca),
             ) from None
+    options: dict[str, Any] = {
+        "num_pools": 1,
+        "maxsize": connections,
+        "ssl_context": context,
+        "socket_options": _KEEP_ALIVE,
+    }
     proxy = _proxy(place.url)
     if proxy is None:
-        return urllib3.PoolManager(
-            num_pools=1, maxsize=connections, ssl_context=context, socket_options=_KEEP_ALIVE
-        )
-    parts = urlsplit(proxy)
-    headers = None
-    if parts.username:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = urllib3.make_headers(proxy_basic_auth=login)
-    return urllib3.ProxyManager(
-        proxy,
-        num_pools=1,
-        maxsize=connections,
-        proxy_headers=headers,
-        ssl_context=context,
-        socket_options=_KEEP_ALIVE,
-    )
+        pool = urllib3.PoolManager(**options)
+    else:
+        parts = urlsplit(proxy)
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=login) if parts.username else None
+        pool = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    pool.pool_classes_by_scheme = POOLS
+    return pool
 
 
 def _proxy(url: str) -> str | None:
