@@ -77,18 +77,19 @@ class ChoiceRules:
 
     Attributes:
         single: The single key's rules, if there is no table.
+        key_table: What names of keys stand for, if there is one.
 
     Raises:
         ConfigError: A table cannot be read, or the single key's settings are wrong.
     """
 
-    __slots__ = ("_all_matches", "_key_table", "_known", "_signing_table", "single")
+    __slots__ = ("_all_matches", "_known", "_signing_table", "key_table", "single")
 
     def __init__(self, signing: Signing, sources: Sources) -> None:
         self._known = lru_cache(_AUTHORS)(self._chosen)
         self._all_matches = signing.multiple_signatures
         self._signing_table = _signing_table(signing.signing_table, sources)
-        self._key_table = _key_table(signing.key_table, sources)
+        self.key_table = _key_table(signing.key_table, sources)
         self.single = SingleKeyRules.load(signing, sources)
 
     def choose(self, author: Mailbox, *, allowed: bool) -> Choice:
@@ -122,9 +123,9 @@ class ChoiceRules:
     def _choose(self, author: Mailbox, *, allowed: bool) -> Choice:
         if self.single is not None:
             return _with_single_key(self.single, author, allowed=allowed)
-        if not allowed or self._signing_table is None or self._key_table is None:
+        if not allowed or self._signing_table is None or self.key_table is None:
             return _NOBODY
-        planned = plan(author, self._signing_table, self._key_table, all_matches=self._all_matches)
+        planned = plan(author, self._signing_table, self.key_table, all_matches=self._all_matches)
         if planned:
             return Choice(planned=planned, domain=author.domain)
         return Choice(findings=(f"no signing table match for '{printable(str(author))}'",))
@@ -149,10 +150,10 @@ class ChoiceRules:
         author = author or Mailbox(b"", "", "")
         planned: Planned | None = None
         problem = "ResignMailTo needs a KeyTable, or KeyFile, Selector and Domain"
-        if self._key_table is not None:
+        if self.key_table is not None:
             problem = f"{row.key!r} names no key; write one of the KeyTable behind it"
             if row.value:
-                planned = plan_row(author, _signing_row(row), self._key_table)
+                planned = plan_row(author, _signing_row(row), self.key_table)
         elif self.single is not None:
             planned = self.single.again(author)
         if planned is None:

@@ -74,17 +74,19 @@ class BoardCollector(Collector):
                     counter.add_metric(count.labels, sum(self._board.values(count.cell)))
                 yield counter
             elif gauges:
-                yield self._gauge(gauges[0], full, now=now)
+                yield self._gauge(gauges, full, now=now)
             else:
                 yield self._histogram(timers, full)
 
-    def _gauge(self, gauge: Gauge, name: str, *, now: float) -> Metric:
+    def _gauge(self, gauges: list[Gauge], name: str, *, now: float) -> Metric:
+        gauge = gauges[0]
         family = FAMILIES[gauge.family]
         metric = GaugeMetricFamily(name, family.help, labels=family.labels)
-        values = self._board.values(gauge.cell)
         if not family.per_worker:
-            metric.add_metric((), sum(values))
+            for each in gauges:
+                metric.add_metric(each.labels, sum(self._board.values(each.cell)))
             return metric
+        values = self._board.values(gauge.cell)
         for row, value in enumerate(values):
             if row != SUPERVISOR and value:
                 shown = max(now - value, 0.0) if gauge is Gauge.HEARTBEAT else value

@@ -11,18 +11,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import KeyUnusable, SettingsError, TableError
-from dkimcore.keys import KeyContext
-from dkimcore.keys.secrets import secret_from
-from dkimcore.keys.selfcheck import ShortKey
-from dkimcore.protocol.algorithm import KeyType
 from dkimcore.protocol.names import fold_domain
-from dkimcore.signer import Signer
-from dkimcore.signers import open_row
 from dkimcore_milter.authoring import AuthorRules, BadAuthor, NoAuthor
-from dkimcore_milter.choice import Choice, ChoiceRules, Planned, is_remote
+from dkimcore_milter.choice import Choice, ChoiceRules, Planned
 from dkimcore_milter.diagnosticfile import DiagnosticDirectory
-from dkimcore_milter.freshkeys import FreshKeyStore
+from dkimcore_milter.enginekeys import EngineKeys, KeyTooSmall
+from dkimcore_milter.keyfailure import FailureRules
+from dkimcore_milter.meter import measure
 from dkimcore_milter.origin import Origin, OriginRules, find_host
 from dkimcore_milter.profile import signing_profile, verify_policy
 from dkimcore_milter.recipients import RecipientRules
@@ -34,12 +29,15 @@ from dkimcore_milter.sources import Sources
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from dkimcore.keys import SigningKey
     from dkimcore.protocol.mailbox import Mailbox
     from dkimcore.protocol.message import Header
     from dkimcore.protocol.policy import SigningProfile, VerifyPolicy
     from dkimcore.resolvers import TxtResolver
     from dkimcore.settings.model import Settings
+    from dkimcore.signer import Signer
+    from dkimcore_milter.freshkeys import FreshKeyStore
+    from dkimcore_milter.logline import LogSink
+    from dkimcore_milter.meter import Meter
     from dkimcore_milter.peer import Macros, Peer
 
 __all__ = [
@@ -54,17 +52,6 @@ __all__ = [
 ]
 
 
-# Signers that are remembered, with their keys: making one takes 7 us.
-_SIGNERS = 1024
-
-
-class KeyTooSmall(KeyUnusable):
-    """An RSA key is shorter than MinimumKeyBits: OpenDKIM's On-SignatureError.
-
-    Its `problem` is "private key too small (N bits, need at least M)".
-    """
-
-
 class Engine:
     """What decisions need.  Safe to share between threads.  Made by `load`.
 
@@ -72,6 +59,7 @@ class Engine:
         settings: The settings.
         clock: The time, in seconds since 1970.
         uid: As for `load`.
+        log: As for `load`.
 
     Attributes:
         settings: The settings it was loaded from.
@@ -79,6 +67,8 @@ class Engine:
         policy: Which signatures are accepted.
         resolver: Answers key queries.
         diagnostics: Takes comparisons of z=.
+        failures: What becomes of mail whose key fails.
+        keys: The private keys.
     """
 
     def __init__(
@@ -87,6 +77,7 @@ class Engine:
         *,
         clock: Callable[[], float],
         uid: int | None,
+        log: LogSink | None,
     ) -> None:
         sources = Sources(settings)
         signing, verifying, hosts = settings.signing, settings.verifying, settings.hosts
@@ -96,7 +87,6 @@ class Engine:
         self.resolver: TxtResolver = make_resolver(settings, sources)
         self.diagnostics = DiagnosticDirectory(settings)
         self._clock = clock
-        self._uid = uid
         self._origin = OriginRules(hosts, sources)
         self._peers = sources.hosts(hosts.peers)
         self._ignored = sources.hosts(hosts.external_ignore)
@@ -110,8 +100,18 @@ class Engine:
         self._lock = threading.Lock()
         self._users = 0
         self._replaced = False
-        self._keys = self._new_store()
-        self._signers: dict[int, tuple[Planned, Signer]] = {}
+        self.failures = FailureRules.load(
+            settings.actions.key_failure, sources, self._choice.key_table
+        )
+        self.keys = EngineKeys(
+            settings,
+            sources,
+            choice=self._choice,
+            resolver=self.resolver,
+            minimum=self.policy.min_rsa_bits,
+            uid=uid,
+            log=log,
+        )
 
     @classmethod
     def load(
@@ -120,6 +120,7 @@ class Engine:
         *,
         clock: Callable[[], float] = time.time,
         uid: int | None = None,
+        log: LogSink | None = None,
     ) -> Engine:
         """Load all tables and lists; no key is opened (see `preload`).
 
@@ -128,11 +129,12 @@ class Engine:
             clock: The time, in seconds since 1970.
             uid: The user to whom keys may belong, besides root (RequireSafeKeys): that of
                 UserID; None means the one we run as.
+            log: Takes lines about keys that are kept elsewhere; None: nobody wants them.
 
         Raises:
             ConfigError: A data set cannot be read, or a value cannot be; names file and line.
         """
-        return cls(settings, clock=clock, uid=uid)
+        return cls(settings, clock=clock, uid=uid, log=log)
 
     def now(self) -> int:
         """Return the time in seconds since 1970."""
@@ -193,32 +195,16 @@ class Engine:
         return tuple(self.signer(planned, profile) for planned in choice.planned)
 
     def signer(self, planned: Planned, profile: SigningProfile | None = None) -> Signer:
-        """Open the key of one signature; takes and raises what `signers` does.
-
-        A signer is made once: it stays what it is while its key does.  Threads may make one
-        twice, which does no harm.
-        """
-        profile = self.profile if profile is None else profile
-        key = self._key(planned)
-        known = self._signers.get(id(planned))
-        if known is not None:
-            signer = known[1]
-            if signer.key is key and signer.profile is profile:
-                return signer
-        signer = self._signer(planned, key, profile)
-        if len(self._signers) >= _SIGNERS:
-            self._signers.clear()
-        # With what was planned, so that no other object can have its id.
-        self._signers[id(planned)] = (planned, signer)
-        return signer
+        """Open the key of one signature; takes and raises what `signers` does."""
+        return self.keys.signer(planned, self.profile if profile is None else profile)
 
     def waits_for_keys(self, choice: Choice) -> bool:
         """Whether opening the keys of a choice may wait for others, such as a key service."""
-        return choice.is_remote and not all(
-            self._keys.is_open(planned.key_uri)
-            for planned in choice.planned
-            if is_remote(planned.key_uri)
-        )
+        return self.keys.waits(choice)
+
+    @property
+    def _keys(self) -> FreshKeyStore:
+        return self.keys.store
 
     def exempt_recipient(self, recipients: Sequence[bytes]) -> str | None:
         """Return the first recipient whose mail is not signed (DontSignMailTo), or None."""
@@ -280,15 +266,18 @@ class Engine:
         return self._origin.symbols(*(() if macro is None else (macro,)))
 
     def preload(self) -> None:
-        """Open the single key now, before privileges are dropped.
+        """Open the single key now, before privileges are dropped; not one kept elsewhere.
 
         Raises:
             ConfigError: Its URI is malformed or its scheme unknown.
             KeyBackendError: It cannot be opened.
         """
-        single = self._choice.single
-        if single is not None and self.settings.hosts.signs:
-            self._keys.get_once(single.key_uri)
+        self.keys.preload()
+
+    def measure(self, meter: Meter) -> None:
+        """Count there from now on."""
+        measure(self.resolver, meter)
+        measure(self.keys.observer, meter)
 
     def retain(self) -> None:
         """Count one more user."""
@@ -319,50 +308,6 @@ class Engine:
         with self._lock:
             if not self._replaced or self._users > 0:
                 return
-            keys = self._keys
             # A session that took this engine at the very moment of a reload opens keys anew.
-            self._keys = self._new_store()
-            self._signers = {}
-        keys.close()
-
-    def _new_store(self) -> FreshKeyStore:
-        check = self.settings.signing.require_safe_keys
-        secret = secret_from(check_permissions=check)
-        context = KeyContext(secret=secret, check_permissions=check, uid=self._uid)
-        return FreshKeyStore(context=context)
-
-    def _key(self, planned: Planned) -> SigningKey:
-        row = None if isinstance(planned, SingleKey) else planned.key_row
-        keys = self._keys
-        try:
-            if row is None:
-                return keys.get_once(planned.key_uri)
-            return open_row(row, planned.key_uri, keys)
-        except ShortKey as exc:
-            raise _too_small(exc.bits, self.policy.min_rsa_bits, exc.uri) from None
-
-    def _signer(self, planned: Planned, key: SigningKey, profile: SigningProfile) -> Signer:
-        minimum = self.policy.min_rsa_bits
-        public_key = key.public_key
-        if public_key.key_type is KeyType.RSA and public_key.bits < minimum:
-            raise _too_small(public_key.bits, minimum, planned.key_uri)
-        auid = planned.auid
-        try:
-            # RFC 8616 section 5 allows U-labels in internationalised mail, but verifiers that
-            # know nothing of it look the key up under them, and find none.
-            return Signer(
-                domain=planned.domain.a_labels,
-                selector=planned.selector.a_labels,
-                key=key,
-                auid=None if auid is None else auid.a_labels,
-                profile=profile,
-            )
-        except SettingsError as exc:
-            problem = exc.problem
-        if isinstance(planned, SingleKey):
-            raise SettingsError(problem)
-        raise TableError(problem, file=planned.key_row.file, line=planned.key_row.line)
-
-
-def _too_small(bits: int, minimum: int, uri: str) -> KeyTooSmall:
-    return KeyTooSmall(f"private key too small ({bits} bits, need at least {minimum})", uri=uri)
+            store = self.keys.take_store()
+        store.close()

@@ -13,10 +13,21 @@ if TYPE_CHECKING:
     from dkimcore.keys import SigningKey
     from dkimcore_milter.meter import Meter
 
-__all__ = ["backend_of", "count_key_error", "sign_and_count"]
+__all__ = ["backend_of", "backend_of_kind", "count_key_error", "sign_and_count"]
 
 _TIMERS = {t.labels[0]: t for t in Timer if t.family == "key_operation_seconds"}
 _ERRORS = {count.labels: count for count in Count if count.family == "key_errors"}
+# From a URI's scheme, or the type of a backend's section, to what metrics call the backend.
+_BACKENDS = {
+    "aws": "aws-kms",
+    "awskms": "aws-kms",
+    "awskms-envelope": "aws-kms",
+    "file": "file",
+    "pkcs11": "pkcs11",
+    "vault": "vault",
+    "vault-kv": "vault",
+    "vault-transit": "vault",
+}
 _KINDS: dict[type[KeyBackendError], str] = {
     KeyNotFound: "not_found",
     KeyDenied: "denied",
@@ -34,7 +45,16 @@ def backend_of(key_uri: str) -> Timer:
     scheme, colon, _ = key_uri.partition(":")
     if not colon or "/" in scheme:
         return Timer.KEYS_FILE
-    return _TIMERS.get(scheme.lower(), Timer.KEYS_OTHER)
+    return _TIMERS[backend_of_kind(scheme.lower())]
+
+
+def backend_of_kind(kind: str) -> str:
+    """Return what metrics call a key backend: ``vault``, ``aws-kms``, ``pkcs11`` or ``other``.
+
+    Args:
+        kind: The scheme of its URIs, or the type of its sections.
+    """
+    return _BACKENDS.get(kind, "other")
 
 
 def sign_and_count(key: SigningKey, digest: bytes, *, timer: Timer, meter: Meter) -> bytes:

@@ -16,7 +16,7 @@ from dkimcore_milter import privileges, sockets
 from dkimcore_milter.background import Background
 from dkimcore_milter.engine import Engine
 from dkimcore_milter.failure import StartFailure
-from dkimcore_milter.imports import import_all
+from dkimcore_milter.imports import BELOW_ROOT, import_all
 from dkimcore_milter.logline import Level, LogLine, LogSink
 from dkimcore_milter.meter import Board
 from dkimcore_milter.metricssocket import MetricsSocket
@@ -37,15 +37,20 @@ LogMaker: TypeAlias = Callable[[Settings], LogSink]
 after each reload unless the root directory was changed."""
 
 
-def load_engine(settings: Settings) -> Engine:
-    """Load the tables and open the single key.
+def load_engine(settings: Settings, log: LogSink) -> Engine:
+    """Load the tables and open the single key, if it is a file.
+
+    Args:
+        settings: The settings.
+        log: Takes lines about keys that are kept elsewhere.
 
     Raises:
         ConfigError: A table or a data set is wrong.
         KeyBackendError: The key cannot be used.
         StartFailure: There is no such user as UserID names.
     """
-    engine = Engine.load(settings, uid=privileges.future_uid(settings.process.user))
+    uid = privileges.future_uid(settings.process.user)
+    engine = Engine.load(settings, uid=uid, log=log)
     engine.preload()
     return engine
 
@@ -92,7 +97,7 @@ class Launch:
         listen = self._parse_socket()
         self._metrics = MetricsSocket.read(self._settings)
         self._log = log = self._make_log(self._settings)
-        engine = load_engine(self._settings)
+        engine = load_engine(self._settings, log)
         self._base_directory()
         account = None
         if self._process.user is not None:
@@ -101,6 +106,7 @@ class Launch:
         if self._process.user is not None or self._process.root_directory is not None:
             import_all()
         if self._process.root_directory is not None:
+            self._warn_of_root(engine)
             privileges.change_root(self._process.root_directory)
         if self._process.background:
             status = self._background.fork()
@@ -160,6 +166,13 @@ class Launch:
                 f"BaseDirectory {directory}: {exc.strerror}: make it", status=os.EX_OSERR
             ) from exc
 
+    def _warn_of_root(self, engine: Engine) -> None:
+        """Say what keys that are kept elsewhere miss below ChangeRootDirectory."""
+        schemes = ", ".join(sorted(engine.keys.schemes))
+        if schemes:
+            text = f"ChangeRootDirectory: keys of {schemes} need their files below it: "
+            self._complain(text + BELOW_ROOT, "root-directory", level=Level.WARNING)
+
     def _establish(self, listen: Listen, account: Account | None) -> int:
         self._write_pid_file()
         if account is not None:
@@ -184,6 +197,6 @@ class Launch:
         if problem is not None:  # OpenDKIM goes on, too
             self._complain(f"can't write pid to {path}: {problem}", "pid-file")
 
-    def _complain(self, text: str, event: str) -> None:
+    def _complain(self, text: str, event: str, *, level: Level = Level.ERR) -> None:
         if self._log is not None:
-            self._log(LogLine(level=Level.ERR, text=text, event=event))
+            self._log(LogLine(level=level, text=text, event=event))

@@ -73,6 +73,22 @@ FAMILIES: dict[str, Family] = {
         help="Failures to open a private key or to sign with it, by where it is kept and why.",
         labels=("backend", "kind"),
     ),
+    "key_round_trips": Family(
+        help="Calls of key backends for signatures, by where the keys are kept and what came of "
+        "them.",
+        labels=("backend", "outcome"),
+    ),
+    "key_round_trip_signatures": Family(
+        help="Signatures asked for in these calls.", labels=("backend",)
+    ),
+    "key_retries": Family(help="Calls of key backends that were made again.", labels=("backend",)),
+    "key_breaker_openings": Family(
+        help="Times that a key backend was taken for down.", labels=("backend",)
+    ),
+    "key_failure_actions": Family(
+        help="Messages whose keys failed, by what became of them (DkimcoreOnKeyFailure).",
+        labels=("action",),
+    ),
     "reloads": Family(help="Reloads of the configuration.", labels=("result",)),
     "worker_starts": Family(help="Workers started."),
     "worker_restarts": Family(help="Workers started in the place of one that died."),
@@ -85,6 +101,17 @@ FAMILIES: dict[str, Family] = {
     "connections": Family(help="Connections of MTAs that are open."),
     "messages_in_flight": Family(help="Messages whose end has not come yet."),
     "dns_cache_entries": Family(help="Answers in the caches of DNS answers."),
+    "key_breakers_open": Family(
+        help="Key backends that are taken for down, counted in each worker.", labels=("backend",)
+    ),
+    "key_signatures_waiting": Family(
+        help="Signatures that wait for a call of a key backend.", labels=("backend",)
+    ),
+    "key_confirmation_age_seconds": Family(
+        help="Time since its backend confirmed the fetched key of each worker that waits longest.",
+        labels=("worker",),
+        per_worker=True,
+    ),
     "workers_accepting": Family(
         help="Workers that are not about to end; at their limit of connections, too."
     ),
@@ -111,6 +138,9 @@ FAMILIES: dict[str, Family] = {
     "key_operation_seconds": Family(
         help="Time a private key took to sign or to fail, by where it is kept.",
         labels=("backend",),
+    ),
+    "key_round_trip_seconds": Family(
+        help="Time of a call of a key backend for signatures.", labels=("backend",)
     ),
 }
 """Every metric, by its name without ``dkimcore_milter_`` and ``_total``."""
@@ -196,6 +226,35 @@ class Count(_Cell):
     KEY_ERRORS_OTHER_UNUSABLE = ("key_errors", "other", "unusable")
     KEY_ERRORS_OTHER_UNAVAILABLE = ("key_errors", "other", "unavailable")
 
+    KEY_ROUND_TRIPS_VAULT_SUCCESS = ("key_round_trips", "vault", "success")
+    KEY_ROUND_TRIPS_VAULT_UNAVAILABLE = ("key_round_trips", "vault", "unavailable")
+    KEY_ROUND_TRIPS_VAULT_REFUSED = ("key_round_trips", "vault", "refused")
+    KEY_ROUND_TRIPS_AWS_KMS_SUCCESS = ("key_round_trips", "aws-kms", "success")
+    KEY_ROUND_TRIPS_AWS_KMS_UNAVAILABLE = ("key_round_trips", "aws-kms", "unavailable")
+    KEY_ROUND_TRIPS_AWS_KMS_REFUSED = ("key_round_trips", "aws-kms", "refused")
+    KEY_ROUND_TRIPS_PKCS11_SUCCESS = ("key_round_trips", "pkcs11", "success")
+    KEY_ROUND_TRIPS_PKCS11_UNAVAILABLE = ("key_round_trips", "pkcs11", "unavailable")
+    KEY_ROUND_TRIPS_PKCS11_REFUSED = ("key_round_trips", "pkcs11", "refused")
+    KEY_ROUND_TRIPS_OTHER_SUCCESS = ("key_round_trips", "other", "success")
+    KEY_ROUND_TRIPS_OTHER_UNAVAILABLE = ("key_round_trips", "other", "unavailable")
+    KEY_ROUND_TRIPS_OTHER_REFUSED = ("key_round_trips", "other", "refused")
+    KEY_ROUND_TRIP_SIGNATURES_VAULT = ("key_round_trip_signatures", "vault")
+    KEY_ROUND_TRIP_SIGNATURES_AWS_KMS = ("key_round_trip_signatures", "aws-kms")
+    KEY_ROUND_TRIP_SIGNATURES_PKCS11 = ("key_round_trip_signatures", "pkcs11")
+    KEY_ROUND_TRIP_SIGNATURES_OTHER = ("key_round_trip_signatures", "other")
+    KEY_RETRIES_VAULT = ("key_retries", "vault")
+    KEY_RETRIES_AWS_KMS = ("key_retries", "aws-kms")
+    KEY_RETRIES_PKCS11 = ("key_retries", "pkcs11")
+    KEY_RETRIES_OTHER = ("key_retries", "other")
+    KEY_BREAKER_OPENINGS_VAULT = ("key_breaker_openings", "vault")
+    KEY_BREAKER_OPENINGS_AWS_KMS = ("key_breaker_openings", "aws-kms")
+    KEY_BREAKER_OPENINGS_PKCS11 = ("key_breaker_openings", "pkcs11")
+    KEY_BREAKER_OPENINGS_OTHER = ("key_breaker_openings", "other")
+    KEY_FAILURE_TEMPFAIL = ("key_failure_actions", "tempfail")
+    KEY_FAILURE_UNSIGNED = ("key_failure_actions", "unsigned")
+    KEY_FAILURE_FALLBACK = ("key_failure_actions", "fallback")
+    KEY_FAILURE_OTHER_ALGORITHM = ("key_failure_actions", "other-algorithm")
+
     RELOADS_GOOD = ("reloads", "success")
     RELOADS_BAD = ("reloads", "failure")
     WORKER_STARTS = ("worker_starts",)
@@ -232,6 +291,16 @@ class Gauge(_Cell):
     CONNECTIONS = ("connections",)
     MESSAGES = ("messages_in_flight",)
     DNS_CACHE_ENTRIES = ("dns_cache_entries",)
+    KEY_BREAKERS_OPEN_VAULT = ("key_breakers_open", "vault")
+    KEY_BREAKERS_OPEN_AWS_KMS = ("key_breakers_open", "aws-kms")
+    KEY_BREAKERS_OPEN_PKCS11 = ("key_breakers_open", "pkcs11")
+    KEY_BREAKERS_OPEN_OTHER = ("key_breakers_open", "other")
+    KEY_SIGNATURES_WAITING_VAULT = ("key_signatures_waiting", "vault")
+    KEY_SIGNATURES_WAITING_AWS_KMS = ("key_signatures_waiting", "aws-kms")
+    KEY_SIGNATURES_WAITING_PKCS11 = ("key_signatures_waiting", "pkcs11")
+    KEY_SIGNATURES_WAITING_OTHER = ("key_signatures_waiting", "other")
+    KEY_CONFIRMATION_AGE = ("key_confirmation_age_seconds",)
+    """How long ago the backend confirmed the fetched key that waits longest for it."""
     LAST_RELOAD_SUCCESS = ("last_reload_success",)
     LAST_RELOAD_TIME = ("last_reload_timestamp_seconds",)
     START_TIME = ("start_time_seconds",)
@@ -254,6 +323,10 @@ class Timer(Enum):
     KEYS_AWS_KMS = ("key_operation_seconds", "aws-kms")
     KEYS_PKCS11 = ("key_operation_seconds", "pkcs11")
     KEYS_OTHER = ("key_operation_seconds", "other")
+    KEY_ROUND_TRIP_VAULT = ("key_round_trip_seconds", "vault")
+    KEY_ROUND_TRIP_AWS_KMS = ("key_round_trip_seconds", "aws-kms")
+    KEY_ROUND_TRIP_PKCS11 = ("key_round_trip_seconds", "pkcs11")
+    KEY_ROUND_TRIP_OTHER = ("key_round_trip_seconds", "other")
 
     def __init__(self, family: str, *labels: str) -> None:
         self.family = family

@@ -316,7 +316,7 @@ class _Supervisor:
                 self._say(text, "option-notice", level=Level.WARNING)
             settings = replace(settings, process=self._settings.process)
             log = self._launch.make_log_again(settings) or self._log
-            engine = load_engine(settings)
+            engine = load_engine(settings, log)
         except ConfigError as exc:
             where = f"{exc.file}: configuration error at line {exc.line or 0}: "
             text = f"{where if exc.file else ''}{exc.problem}"

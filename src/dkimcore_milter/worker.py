@@ -16,6 +16,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dkimcore_milter.keyvitals import show_keys
 from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.loop import Loop
 from dkimcore_milter.meter import measure
@@ -92,7 +93,7 @@ def work(generation: Generation, control: socket.socket, *, row: int) -> int:
     _take_signals()
     gc.freeze()  # or collections would copy what is shared with the supervisor
     meter = generation.board.meter(row)
-    measure(generation.engine.resolver, meter)
+    measure(generation.engine, meter)
     measure(generation.log, meter)
     return _Worker(generation, control, meter).run()
 
@@ -113,6 +114,7 @@ def _memory() -> int:
 class _Worker:
     def __init__(self, generation: Generation, control: socket.socket, meter: Meter) -> None:
         self._control = control
+        self._engine = generation.engine
         self._log = generation.log
         self._meter = meter
         self._is_draining = False
@@ -132,11 +134,13 @@ class _Worker:
         )
         self._loop.listen_to(control, self._obey)
         self._loop.every(VITALS_SECONDS, lambda: show_vitals(meter))
+        self._loop.every(VITALS_SECONDS, lambda: show_keys(meter, generation.engine.keys.store))
         self._loop.every(_MEMORY_SECONDS, self._look)
 
     def run(self) -> int:
         with contextlib.suppress(OSError):  # then the end of the connection is next
             self._control.send(READY)
+        self._engine.keys.warm_up()
         self._loop.run()
         return os.EX_OK
 

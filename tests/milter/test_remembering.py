@@ -147,7 +147,7 @@ def test_strangers_cannot_make_us_remember_without_end(tmp_path):
         kept.append(engine.signer(planned))
         assert kept[-1].domain.text == f"h{number}.example"
     assert engine._choice._known.cache_info().currsize <= 1024
-    assert len(engine._signers) <= 1024
+    assert len(engine.keys._signers) <= 1024
 
 
 def test_what_is_not_our_mail_is_not_remembered(tmp_path):

@@ -77,6 +77,7 @@ _BY_TYPE: dict[str, Reader] = {
 }
 _SPECIAL: dict[str, Reader] = {
     "signing.key_file": _FILE,
+    "signing.key_backends": _FILE,
     "signing.replace_rules": _FILE,
     "signing.algorithm": _ALGORITHM,
     "signing.lifetime": Integer(instead={0: None}),

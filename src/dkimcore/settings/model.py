@@ -114,6 +114,8 @@ class Signing:
         replace_rules: A file of rules ``PATTERN TAB TEXT`` that change values of fields before
             they are used [ReplaceRules].
         replace_headers: The fields that the rules are for; None means all [ReplaceHeaders].
+        key_backends: A file that says where key backends are, and how to log in there
+            [DkimcoreKeyBackends].
     """
 
     signing_table: Source | None = None
@@ -147,6 +149,7 @@ class Signing:
     resign_all: bool = False
     replace_rules: Source | None = None
     replace_headers: Source | None = None
+    key_backends: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +247,8 @@ class Actions:
             [CaptureUnknownErrors].
         quarantine: Quarantine what an action would have accepted with a failure [Quarantine].
         redirect_failures_to: Where mail with a failed signature goes [RedirectFailuresTo].
+        key_failure: Signing domains, and what becomes of mail whose key cannot be used
+            [DkimcoreOnKeyFailure].
     """
 
     bad_signature: Action = Action.ACCEPT
@@ -256,6 +261,7 @@ class Actions:
     quarantine_unknown_errors: bool = False
     quarantine: bool = False
     redirect_failures_to: str | None = None
+    key_failure: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,6 +139,12 @@ ACTIONS = (
         "Quarantine what meets an internal error.",
     ),
     honoured(
+        *("DkimcoreOnKeyFailure", DATA_SET, OURS, "-", "actions.key_failure"),
+        "Signing domains, `.` and a domain for all below it, or `*`, each with what becomes of "
+        "mail whose key cannot be used: `tempfail` (as On-InternalError says, also for who is not "
+        "listed), `unsigned`, `fallback:NAME` of the KeyTable, or `other-algorithm`.",
+    ),
+    honoured(
         *("On-BadSignature", STRING, COMMON, "accept", "actions.bad_signature"),
         f"What becomes of messages with a failed signature: {_ACTION}.",
     ),

@@ -7,7 +7,7 @@ from dkimcore.settings.option import Importance, Kind, honoured
 __all__ = ["SIGNING"]
 
 BOOLEAN, INTEGER, STRING, DATA_SET = Kind.BOOLEAN, Kind.INTEGER, Kind.STRING, Kind.DATA_SET
-CORE, COMMON, RARE = Importance.CORE, Importance.COMMON, Importance.RARE
+CORE, COMMON, RARE, OURS = Importance.CORE, Importance.COMMON, Importance.RARE, Importance.OURS
 
 SIGNING = (
     honoured(
@@ -27,6 +27,11 @@ SIGNING = (
     honoured(
         *("Diagnostics", BOOLEAN, RARE, "no", "signing.copied_fields"),
         "Write z=, a copy of the signed fields.",
+    ),
+    honoured(
+        *("DkimcoreKeyBackends", STRING, OURS, "-", "signing.key_backends"),
+        "A TOML file that says where key backends (Vault, AWS KMS, PKCS#11) are and how to log in "
+        "there; not set, the environment says it.",
     ),
     honoured(
         *("Domain", DATA_SET, CORE, "-", "signing.domains"),
