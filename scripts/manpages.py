@@ -38,14 +38,20 @@ EXIT_STATUS = (
     ("70", "A bug of dkimcore."),
     ("73", "An output file cannot be made, or is there already."),
     ("74", "Reading or writing failed."),
-    ("75", "Temporary: the same command may succeed later."),
-    ("77", "Permission denied: a key that others can read, a passphrase that is wrong."),
+    ("75", "Temporary: the same command may succeed later; the DNS or a key backend is down."),
+    ("77", "Permission denied: a key that others can read, a passphrase that is wrong, a key "
+     "backend that refuses."),
     ("78", "Configuration: a key, a setting or the installation has to be changed."),
 )  # fmt: skip
 
 ENVIRONMENT = (
     ("DKIMCORE_PASSPHRASE", "The passphrase of encrypted private keys."),
     ("DKIMCORE_PASSPHRASE_FILE", "A file with it, on its first line."),
+    (
+        "DKIMCORE_KEY_BACKENDS",
+        "The file that says where key backends are; --backends goes before it.",
+    ),
+    ("DKIMCORE_PIN, DKIMCORE_PIN_FILE", "The PIN of a PKCS#11 token, or a file with it."),
     ("NO_COLOR", "If set and not empty, nothing is coloured."),
     ("DKIMCORE_TRACEBACK", "If set, a bug shows its traceback, for reports."),
 )
@@ -64,6 +70,14 @@ EXAMPLES = {
     "keygen": (
         "dkimcore keygen -d example.com -s s1 -D /etc/dkim",
         "dkimcore keygen -d example.com -s s1 --type ed25519 --raw",
+        "dkimcore keygen --key vault-transit:transit/dkim-s1 --backends /etc/dkim/keys.toml \\\n"
+        "    -d example.com -s s1",
+    ),
+    "key": (
+        "dkimcore key import /etc/dkim/s1.private --to vault-kv:secret/dkim/s1 \\\n"
+        "    --backends /etc/dkim/keys.toml -d example.com -s s1",
+        "dkimcore key show 'vault-kv:secret/dkim/s1?version=1' --backends /etc/dkim/keys.toml",
+        "dkimcore key check -x /etc/opendkim.conf",
     ),
     "testkey": (
         "dkimcore testkey -d example.com -s s1 -k /etc/dkim/s1.private -vvv",
@@ -72,6 +86,7 @@ EXAMPLES = {
     "record": (
         "dkimcore record -d example.com -s s1",
         "dkimcore record --key /etc/dkim/s1.private --zone -d example.com -s s1",
+        "dkimcore record --key 'awskms:alias/dkim/s1?region=eu-west-1'",
     ),
     "why": (
         "dkimcore why --config /etc/opendkim.conf --client 192.0.2.7 message.eml",
@@ -87,6 +102,19 @@ def verbs() -> dict[str, click.Command]:
         verb: application.get_command(context, verb) for verb in application.list_commands(context)
     }
     return {verb: command for verb, command in found.items() if command is not None}
+
+
+def usage(name: str, command: click.Command) -> str:
+    """How a command is called."""
+    context = click.Context(command, info_name=name)
+    return " ".join([name, *command.collect_usage_pieces(context)])
+
+
+def parts_of(verb: str, command: click.Command) -> dict[str, click.Command]:
+    """A verb with its subcommands, or alone where it has none, by what is typed."""
+    if isinstance(command, click.Group):
+        return {f"{verb} {name}": part for name, part in command.commands.items()}
+    return {verb: command}
 
 
 def options_of(command: click.Command) -> list[tuple[str, str]]:
@@ -118,14 +146,15 @@ def paragraphs(command: click.Command) -> list[str]:
     return [plain(part) for part in re.split(r"\n\s*\n", (command.help or "").strip())]
 
 
-def manpage(title: str, summary: str, synopsis: str, body: str, others: list[str]) -> str:
+def manpage(title: str, summary: str, synopses: list[str], body: str, others: list[str]) -> str:
     """A whole man page."""
+    synopsis = "\n.br\n".join(f".B {roff(one)}" for one in synopses)
     related = ",\n".join(f".BR {roff(name)} (1)" for name in others)
     return (
         f'.\\" Written by scripts/manpages.py from the command itself.\n'
         f'.TH {roff(title).upper()} 1 "" "dkimcore {__version__}" "User Commands"\n'
         f".SH NAME\n{roff(title)} \\- {roff(summary)}\n"
-        f".SH SYNOPSIS\n.B {roff(synopsis)}\n{body}"
+        f".SH SYNOPSIS\n{synopsis}\n{body}"
         f".SH EXIT STATUS\n{definitions(EXIT_STATUS)}"
         f".SH ENVIRONMENT\n{definitions(ENVIRONMENT)}"
         f".SH SEE ALSO\n{related}\n.PP\nRFC 6376, RFC 8301, RFC 8463, RFC 8601, RFC 8616\n"
@@ -134,19 +163,24 @@ def manpage(title: str, summary: str, synopsis: str, body: str, others: list[str
 
 def verb_page(verb: str, command: click.Command, every: list[str]) -> str:
     """The man page of one verb."""
-    context = click.Context(command, info_name=f"dkimcore {verb}")
-    usage = " ".join([f"dkimcore {verb}", *command.collect_usage_pieces(context)])
+    parts = parts_of(verb, command)
     first, *rest = paragraphs(command)
-    description = "".join(f".PP\n{roff(part)}\n" for part in rest) or f".PP\n{roff(first)}\n"
+    described = "".join(f".PP\n{roff(part)}\n" for part in rest) or f".PP\n{roff(first)}\n"
+    if parts == {verb: command}:
+        described += f".SH OPTIONS\n{definitions(options_of(command))}"
+    else:
+        described += ".SH COMMANDS\n" + "".join(
+            f".SS {roff(name)}\n"
+            + "".join(f".PP\n{roff(part)}\n" for part in paragraphs(subcommand))
+            + definitions(options_of(subcommand))
+            for name, subcommand in parts.items()
+        )
     examples = "".join(f".PP\n.nf\n{roff(line)}\n.fi\n" for line in EXAMPLES[verb])
-    body = (
-        f".SH DESCRIPTION\n{description}"
-        f".SH OPTIONS\n{definitions(options_of(command))}"
-        f".SH EXAMPLES\n{examples}"
-    )
+    body = f".SH DESCRIPTION\n{described}.SH EXAMPLES\n{examples}"
     summary = first[0].lower() + first[1:].rstrip(".")
     others = ["dkimcore", *(f"dkimcore-{other}" for other in every if other != verb)]
-    return manpage(f"dkimcore-{verb}", summary, usage, body, others)
+    synopses = [usage(f"dkimcore {name}", part) for name, part in parts.items()]
+    return manpage(f"dkimcore-{verb}", summary, synopses, body, others)
 
 
 def overview(commands: dict[str, click.Command]) -> str:
@@ -159,9 +193,8 @@ def overview(commands: dict[str, click.Command]) -> str:
     )
     others = [f"dkimcore-{verb}" for verb in commands]
     summary = "sign and verify mail with DKIM"
-    return manpage(
-        "dkimcore", summary, "dkimcore [--version] COMMAND [OPTIONS] [ARGUMENTS]", body, others
-    )
+    synopsis = "dkimcore [--version] COMMAND [OPTIONS] [ARGUMENTS]"
+    return manpage("dkimcore", summary, [synopsis], body, others)
 
 
 def reference(commands: dict[str, click.Command]) -> str:
@@ -171,11 +204,16 @@ def reference(commands: dict[str, click.Command]) -> str:
         "# Options of the commands\n"
     ]
     for verb, command in commands.items():
-        context = click.Context(command, info_name=f"dkimcore {verb}")
-        usage = " ".join([f"dkimcore {verb}", *command.collect_usage_pieces(context)])
-        parts.append(f"## dkimcore {verb}\n\n```text\n{usage}\n```\n")
-        parts.append("\n\n".join(markdown(part) for part in paragraphs(command)) + "\n")
-        parts += [f"`{names}`\n: {markdown(text)}\n" for names, text in options_of(command)]
+        found = parts_of(verb, command)
+        if found != {verb: command}:
+            text = "\n\n".join(markdown(part) for part in paragraphs(command))
+            parts.append(f"## dkimcore {verb}\n\n{text}\n")
+        for name, part in found.items():
+            level = "##" if part is command else "###"
+            called = usage(f"dkimcore {name}", part)
+            parts.append(f"{level} dkimcore {name}\n\n```text\n{called}\n```\n")
+            parts.append("\n\n".join(markdown(text) for text in paragraphs(part)) + "\n")
+            parts += [f"`{names}`\n: {markdown(text)}\n" for names, text in options_of(part)]
     return "\n".join(parts)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from dkimcore.cli import main
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("dkimcore")
 
 MESSAGE = (
@@ -130,3 +131,35 @@ def open_folder():
         path = Path(folder)
         path.chmod(0o755)
         yield path
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """An installed key backend of a third party, `tests.cli.shelf`, and the file that names it."""
+
+    folder: Path
+    backends: Path
+    site: Path
+
+    @property
+    def environment(self):
+        """What makes a process of its own find it."""
+        return {"PYTHONPATH": f"{self.site}{os.pathsep}{ROOT}"}
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """Installs a backend with the scheme ``shelf`` and a key maker for it."""
+    site, folder = tmp_path / "site", tmp_path / "shelf"
+    folder.mkdir()
+    info = site / "dkim_shelf-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dkim-shelf\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[dkimcore.keys]\nshelf = tests.cli.shelf:open_key\nmissing = tests.cli.no_such:open_key\n"
+        "[dkimcore.keymakers]\nshelf = tests.cli.shelf\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    backends = tmp_path / "keys.toml"
+    backends.write_text('[backend.hall]\ntype = "shelf"\nfolder = "shelf"\n')
+    return Shelf(folder, backends, site)

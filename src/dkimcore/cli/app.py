@@ -30,6 +30,7 @@ _VERBS = {
     "sign": ("dkimcore.cli.sign", "Sign messages."),
     "verify": ("dkimcore.cli.verify", "Verify messages, and say why one fails."),
     "keygen": ("dkimcore.cli.keygen", "Make keys and their DNS records."),
+    "key": ("dkimcore.cli.key", "Move keys to another backend, and look at them."),
     "testkey": ("dkimcore.cli.testkey", "Check private keys against their DNS records."),
     "record": ("dkimcore.cli.record", "Read and judge a key record."),
     "why": ("dkimcore.cli.why", "Explain what the milter would do with a message."),

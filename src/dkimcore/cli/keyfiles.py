@@ -6,16 +6,21 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dkimcore.blocking import sign, verify
 from dkimcore.cli.exits import CommandError, Exit
 from dkimcore.errors import KeyDenied
 from dkimcore.keys.store import KeyStore
-from dkimcore.protocol.names import DomainName, Selector
+from dkimcore.protocol.names import DomainName
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.signer import Signer
 
-__all__ = ["KeyFiles"]
+if TYPE_CHECKING:
+    from dkimcore.keys import SigningKey
+    from dkimcore.protocol.names import Selector
+
+__all__ = ["KeyFiles", "check_record", "refuse_existing", "write_file"]
 
 _PROBE = b"From: keygen@%s\r\nSubject: self-check\r\n\r\nIs this key good?\r\n"
 _NO_DOMAIN = DomainName.parse("self-check.invalid")
@@ -46,12 +51,7 @@ class KeyFiles:
         Raises:
             CommandError: One of the files is there.
         """
-        for path in (self.private, self.record):
-            if os.path.lexists(path):
-                raise CommandError(
-                    f"{path} is there already; choose another selector, or replace it with --force",
-                    status=Exit.CANNOT_CREATE,
-                )
+        refuse_existing(self.private, self.record)
 
     def write(self, private: bytes, record: str) -> None:
         """Write both files with mode 0600, replacing what is there.
@@ -60,8 +60,8 @@ class KeyFiles:
             OSError: One could not be written; then neither is there.
         """
         try:
-            _write(self.private, private)
-            _write(self.record, record.encode("ascii"))
+            write_file(self.private, private)
+            write_file(self.record, record.encode("ascii"))
         except OSError:
             self.private.unlink(missing_ok=True)
             raise
@@ -77,8 +77,6 @@ class KeyFiles:
             ConfigError: The record cannot be read.
             CommandError: They do not fit each other.
         """
-        name = domain or _NO_DOMAIN
-        resolver = StaticResolver.from_file(self.record, origin=name.ascii)
         warning = ""
         uri = f"file:{self.private.absolute()}"
         with KeyStore() as keys:
@@ -87,20 +85,59 @@ class KeyFiles:
             except KeyDenied as error:
                 warning = error.problem
                 key = keys.get(uri + "?permissions=ignore")
-            signer = Signer(domain=name, selector=selector, key=key)
-            message = _PROBE % name.ascii.encode("ascii")
-            (field,) = sign(message, [signer], now=0)
-        results = verify(field.raw + b"\r\n" + message, resolver=resolver, now=0)
-        if not results.passed:
-            raise CommandError(
-                f"the record in {self.record} does not fit the key in {self.private}: "
-                f"{results[0].detail}",
-                status=Exit.SOFTWARE,
-            )
+            check_record(self.record, key, domain, selector=selector, name=str(self.private))
         return warning
 
 
-def _write(path: Path, octets: bytes) -> None:
+def refuse_existing(*paths: Path) -> None:
+    """Refuse to replace files that may be in use.
+
+    Raises:
+        CommandError: One of them is there.
+    """
+    for path in paths:
+        if os.path.lexists(path):
+            raise CommandError(
+                f"{path} is there already; choose another selector, or replace it with --force",
+                status=Exit.CANNOT_CREATE,
+            )
+
+
+def check_record(
+    path: Path, key: SigningKey, domain: DomainName | None, *, selector: Selector, name: str
+) -> None:
+    """Sign a message with a key and verify it with the record in a file.
+
+    Args:
+        path: The file.
+        key: The key.
+        domain: For whom; None where nobody has said it yet.
+        selector: Where the record will be.
+        name: What errors call the key.
+
+    Raises:
+        KeyBackendError: The key cannot be used.
+        ConfigError: The record cannot be read.
+        CommandError: They do not fit each other.
+    """
+    signed_by = domain or _NO_DOMAIN
+    resolver = StaticResolver.from_file(path, origin=signed_by.ascii)
+    message = _PROBE % signed_by.ascii.encode("ascii")
+    (field,) = sign(message, [Signer(domain=signed_by, selector=selector, key=key)], now=0)
+    results = verify(field.raw + b"\r\n" + message, resolver=resolver, now=0)
+    if not results.passed:
+        raise CommandError(
+            f"the record in {path} does not fit the key {name}: {results[0].detail}",
+            status=Exit.SOFTWARE,
+        )
+
+
+def write_file(path: Path, octets: bytes) -> None:
+    """Write a file with mode 0600, replacing what is there in one step.
+
+    Raises:
+        OSError: It could not be written; what was there is as it was.
+    """
     # A new file beside it, put in place in one step: never a key that others can read, never
     # a write through somebody's link.
     new = path.with_name(f".{path.name}.{os.getpid()}.new")

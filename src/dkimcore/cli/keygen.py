@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,23 +9,32 @@ import click
 
 from dkimcore.cli.exits import CommandError, Exit
 from dkimcore.cli.keyfiles import KeyFiles
-from dkimcore.cli.options import HELP, domain, json_option, selector
-from dkimcore.cli.output import print_json, say, warn
-from dkimcore.cli.zone import zone_entry
-from dkimcore.errors import SettingsError
-from dkimcore.keys.generation import MAX_RSA_BITS, MIN_RSA_BITS, generate_pem
-from dkimcore.keys.memory import decode_private_key
+from dkimcore.cli.keymaking import key_table_row
+from dkimcore.cli.newkeys import NewFileKey, NewStoredKey
+from dkimcore.cli.options import (
+    HELP,
+    backends_option,
+    domain,
+    json_option,
+    key_context,
+    selector,
+)
+from dkimcore.cli.output import print_json, printable, say, warn
+from dkimcore.cli.recordplan import RecordPlan
+from dkimcore.keys.generation import MAX_RSA_BITS, MIN_RSA_BITS
+from dkimcore.keys.uri import KeyUri
 from dkimcore.protocol.algorithm import KeyType
-from dkimcore.protocol.crypto import PublicKey
 from dkimcore.protocol.keyrecord import KeyRecord
 from dkimcore.protocol.taglist import encode_quoted_printable
 from dkimcore.version import __version__
 
 if TYPE_CHECKING:
+    from dkimcore.cli.newkeys import Made, NewKey
     from dkimcore.protocol.names import DomainName, Selector
 
 __all__ = ["command"]
 
+_NAME = "dkimcore keygen"
 _GOOD_BITS = 2048  # RFC 8301 section 3.2: SHOULD
 _LARGE_BITS = 4096  # beyond it, verifiers need not take it and answers outgrow UDP
 
@@ -35,25 +43,6 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: object) -> Non
     if value:
         click.echo(f"dkimcore keygen {__version__}")
         ctx.exit()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """One key to make."""
-
-    key_type: KeyType
-    selector: Selector
-    files: KeyFiles
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What all keys of one call have in common."""
-
-    domain: DomainName | None
-    bits: int
-    record: KeyRecord
-    append_domain: bool
 
 
 @click.command("keygen", context_settings=HELP)
@@ -70,8 +59,7 @@ class _Plan:
     "--type",
     "kind",
     type=click.Choice(["rsa", "ed25519", "both"]),
-    default="both",
-    show_default=True,
+    show_default="both; with --key, rsa",
     help="The type of key.  With 'both' the RSA key has the selector SEL and the Ed25519 key has "
     "SEL-ed25519: two records, and both sign.",
 )
@@ -79,12 +67,20 @@ class _Plan:
     "-b", "--bits", type=int, default=_GOOD_BITS, show_default=True, help="The size of an RSA key."
 )
 @click.option(
+    "--key",
+    "uri",
+    metavar="KEYURI",
+    help="Make the private key under this name: in another key backend, or in a file of this "
+    "path.  One name is one key: call it once with --type rsa and once with --type ed25519.",
+)
+@backends_option
+@click.option(
     "-D",
     "--directory",
     type=click.Path(),
     default=".",
     metavar="DIR",
-    help="Where the files go; the current folder if not given.",
+    help="Where the files go, with --key SEL.txt alone; the current folder if not given.",
 )
 @click.option(
     "-a/ ",
@@ -111,7 +107,9 @@ class _Plan:
     help="Whether i= may name a subdomain; if not, t=s.",
 )
 @click.option("-t/ ", "--testmode/--no-testmode", help="The domain is testing DKIM, t=y.")
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option(
+    "--force", is_flag=True, help="Replace files that are there; never a key in another backend."
+)
 @click.option("--raw", is_flag=True, help="Print each record in one piece, for DNS web forms.")
 @click.option("-v", "--verbose", count=True, help="Say what is done.")
 @click.option(
@@ -128,8 +126,10 @@ def command(
     *,
     domain: DomainName | None,
     selector: Selector,
-    kind: str,
+    kind: str | None,
     bits: int,
+    uri: str | None,
+    backends: str | None,
     directory: str,
     append_domain: bool,
     hash_algorithms: str,
@@ -148,10 +148,19 @@ def command(
     Writes SEL.private, the private key in PEM, and SEL.txt, the record for the zone file of
     the domain; both with mode 0600.  Then reads them back, signs and verifies.
 
+    With --key the private key is made by a key backend and stays there.  What is printed is its
+    pinned name and a row for the KeyTable; SEL.txt is written as for files.
+
     Takes the options of opendkim-genkey; the files are laid out as Debian's version does.
     """
     if append_domain and domain is None:
         raise click.UsageError("--append-domain needs -d DOMAIN")
+    if uri is not None and kind == "both":
+        raise click.UsageError(
+            "--type both makes two keys, and --key names one: call it once with --type rsa and "
+            "once with --type ed25519, under two selectors"
+        )
+    kind = kind or ("both" if uri is None else "rsa")
     _check_bits(kind, bits)
     folder = Path(directory)
     if "?" in directory:
@@ -166,13 +175,19 @@ def command(
         flags=tuple(flags),
         notes=encode_quoted_printable(note.encode()).decode("ascii", "replace"),
     )
-    plan = _Plan(domain=domain, bits=bits, record=record, append_domain=append_domain)
-    wanted = _wanted(kind, selector, folder)
-    if not force:
-        for one in wanted:
-            one.files.refuse_existing()
+    plan = RecordPlan(domain=domain, template=record, append_domain=append_domain)
+    if uri is None:
+        wanted = _files(kind, selector, folder)
+    else:
+        wanted = [_named(uri, KeyType(kind), selector, folder=folder, backends=backends)]
     for one in wanted:
-        made = _make(one, plan, verbose=verbose)
+        one.check(force=force)
+    for one in wanted:
+        if verbose:
+            warn(f"making a {one.key_type} key", name=_NAME)
+        made = one.make(plan, bits=bits)
+        if verbose:
+            warn("the key signs, and the record verifies it", name=_NAME)
         _report(one, plan, made, raw=raw, as_json=as_json)
     return Exit.OK
 
@@ -189,13 +204,13 @@ def _check_bits(kind: str, bits: int) -> None:
     if bits < _GOOD_BITS:
         warn(
             f"warning: {bits} bits are few; RFC 8301 section 3.2 asks signers for at least 2048",
-            name="dkimcore keygen",
+            name=_NAME,
         )
     if bits > _LARGE_BITS:
         warn(
             f"warning: verifiers need not take {bits} bits (RFC 8301 section 3.2); use 2048, or "
             "Ed25519 beside it",
-            name="dkimcore keygen",
+            name=_NAME,
         )
 
 
@@ -215,7 +230,7 @@ def _hash_algorithms(text: str) -> tuple[str, ...] | None:
     return names
 
 
-def _wanted(kind: str, name: Selector, folder: Path) -> list[_Wanted]:
+def _files(kind: str, name: Selector, folder: Path) -> list[NewKey]:
     chosen: list[tuple[KeyType, Selector]] = []
     if kind in ("rsa", "both"):
         chosen.append((KeyType.RSA, name))
@@ -224,62 +239,42 @@ def _wanted(kind: str, name: Selector, folder: Path) -> list[_Wanted]:
     if kind == "both":
         chosen.append((KeyType.ED25519, selector(f"{name.text}-ed25519")))
     return [
-        _Wanted(key_type=key_type, selector=own, files=KeyFiles.named(own, folder))
+        NewFileKey(key_type=key_type, selector=own, files=KeyFiles.named(own, folder))
         for key_type, own in chosen
     ]
 
 
-def _make(one: _Wanted, plan: _Plan, *, verbose: int) -> KeyRecord:
-    """Make one key and both its files, and check them."""
-    if verbose:
-        warn(f"making a {one.key_type} key", name="dkimcore keygen")
-    try:
-        pem = generate_pem(one.key_type, bits=plan.bits)
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from error
-    key = decode_private_key(pem, uri=f"file:{one.files.private}", passphrase=lambda: None)
-    public_key = PublicKey.of(key.public_key())
-    record = replace(plan.record, public_key=public_key, key_type=one.key_type)
-    owner = f"{one.selector.ascii}._domainkey"
-    if plan.append_domain and plan.domain is not None:
-        owner += f".{plan.domain.ascii}."
-    comment = f"----- DKIM key {one.selector.ascii}"
-    if plan.domain is not None:
-        comment += f" for {plan.domain.ascii}"
-    one.files.write(pem, zone_entry(owner, _in_genkey_order(record), comment=comment))
-    warning = one.files.self_check(plan.domain, one.selector)
-    if warning:
-        warn(f"warning: it will not be used as it is: {warning}", name="dkimcore keygen")
-    if verbose:
-        warn("the key signs, and the record verifies it", name="dkimcore keygen")
-    return record
+def _named(
+    text: str, key_type: KeyType, name: Selector, *, folder: Path, backends: str | None
+) -> NewKey:
+    uri = KeyUri.parse(text)
+    if uri.scheme == "file":
+        return NewFileKey.at(uri, key_type=key_type, selector=name, folder=folder)
+    return NewStoredKey(
+        key_type=key_type,
+        selector=name,
+        uri=uri,
+        folder=folder,
+        context=key_context(backends=backends),
+    )
 
 
-_GENKEY_ORDER = ("v", "n", "h", "k", "t", "s", "p")
-
-
-def _in_genkey_order(record: KeyRecord) -> bytes:
-    """Print a record with its tags in the order of opendkim-genkey."""
-    tags = {tag.partition("=")[0]: tag for tag in record.print().decode("utf-8").split("; ")}
-    return "; ".join(tags[name] for name in _GENKEY_ORDER if name in tags).encode()
-
-
-def _report(one: _Wanted, plan: _Plan, record: KeyRecord, *, raw: bool, as_json: bool) -> None:
-    name = f"{one.selector.ascii}._domainkey"
-    if plan.domain is not None:
-        name += f".{plan.domain.ascii}"
-    text = _in_genkey_order(record).decode("ascii", "replace")
+def _report(one: NewKey, plan: RecordPlan, made: Made, *, raw: bool, as_json: bool) -> None:
+    name = plan.name(one.selector)
+    text = plan.text(made.public_key)
+    row = None if plan.domain is None else key_table_row(plan.domain, one.selector, made.uri)
     if as_json:
-        bits = record.public_key.bits if record.public_key else None
         print_json(
             {
                 "status": "made",
                 "domain": None if plan.domain is None else plan.domain.ascii,
                 "selector": one.selector.ascii,
                 "key_type": str(one.key_type),
-                "key_bits": bits,
-                "private_key": str(one.files.private),
-                "zone_file": str(one.files.record),
+                "key_bits": made.public_key.bits,
+                "private_key": made.place,
+                "key": made.uri,
+                "key_table_row": row,
+                "zone_file": str(one.record_file),
                 "name": name,
                 "record": text,
             }
@@ -287,5 +282,7 @@ def _report(one: _Wanted, plan: _Plan, record: KeyRecord, *, raw: bool, as_json:
     elif raw:
         say(text)
     else:
-        say(f"{one.files.private}: private {one.key_type} key")
-        say(f"{one.files.record}: publish it as TXT record at {name}")
+        say(f"{printable(made.place)}: private {one.key_type} key")
+        say(f"{one.record_file}: publish it as TXT record at {name}")
+        if row is not None and isinstance(one, NewStoredKey):
+            say(f"row for the KeyTable: {printable(row)}")

@@ -11,9 +11,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dkimcore.cli.fitness import fully_checked
+from dkimcore.cli.keyevents import CommandObserver
+from dkimcore.cli.options import patient
 from dkimcore.errors import DkimError, KeyUnusable, SettingsError, TableError
 from dkimcore.keys import KeyContext
 from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.sections import Sections
 from dkimcore.keys.store import KeyStore
 from dkimcore.protocol.algorithm import KeyType
 from dkimcore.protocol.names import DomainName, Selector
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dkimcore.keys import SigningKey
+    from dkimcore.keys.events import KeyObserver
     from dkimcore.resolvers import TxtResolver
     from dkimcore.settings.model import Settings
     from dkimcore.tables import KeyRow
@@ -62,12 +67,13 @@ class ConfiguredKeys:
 
     Args:
         settings: The configuration.
+        observer: Hears what happens to the keys; None: warnings are printed.
 
     Raises:
         ConfigError: A table cannot be read, or the configuration signs with no key.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, observer: KeyObserver | None = None) -> None:
         signing = settings.signing
         self._settings = settings
         self._sources = Sources(settings)
@@ -85,8 +91,19 @@ class ConfiguredKeys:
                 file=settings.files[0] if settings.files else None,
             )
         safe = signing.require_safe_keys
-        secret = secret_from(check_permissions=safe)
-        self._store = KeyStore(context=KeyContext(secret=secret, check_permissions=safe))
+        context = KeyContext(
+            secret=secret_from(check_permissions=safe),
+            check_permissions=safe,
+            sections=self._sections(),
+            observer=observer or CommandObserver(),
+        )
+        self._store = KeyStore(context=context)
+
+    def _sections(self) -> Sections:
+        source = self._settings.signing.key_backends
+        if source is None:
+            return patient(Sections())
+        return patient(Sections.load(self._sources.path(source.text)))
 
     def resolver(self) -> TxtResolver:
         """Return the resolver that the configuration asks for.
@@ -154,8 +171,8 @@ class ConfiguredKeys:
         row: KeyRow | None = None,
     ) -> ConfiguredKey:
         try:
-            store = self._store
-            opened = store.get(key.uri) if row is None else open_row(row, key.uri, store)
+            store, uri = self._store, fully_checked(key.uri)
+            opened = store.get(uri) if row is None else open_row(row, uri, store)
             self._refuse_short(opened, key.uri)
             signer = Signer(domain=domain, selector=selector, key=opened)
         except DkimError as exc:

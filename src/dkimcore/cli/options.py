@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dkimcore.keys import KeyContext
+    from dkimcore.keys.sections import Sections
     from dkimcore.resolvers import TxtResolver
 
 __all__ = [
     "HELP",
+    "backends_option",
     "domain",
     "json_option",
     "key_context",
@@ -29,6 +33,7 @@ __all__ = [
     "moment",
     "name_server",
     "passphrase_option",
+    "patient",
     "resolver_options",
     "selector",
 ]
@@ -37,6 +42,9 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 # "-h" stays free: opendkim-genkey takes it for hash algorithms.
 HELP = {"help_option_names": ["--help"], "max_content_width": 100}
+
+# Seconds: twice what a backend that is down takes to show it, with the usual timeouts.
+_PATIENCE = 10.0
 
 
 def domain(value: str) -> DomainName:
@@ -104,13 +112,49 @@ def passphrase_option(command: _Command) -> _Command:
     )(command)
 
 
-def key_context(passphrase_file: str | None) -> KeyContext:
-    """Return what key backends need: where the passphrase comes from."""
+def backends_option(command: _Command) -> _Command:
+    """Add ``--backends``."""
+    return click.option(
+        "--backends",
+        type=click.Path(),
+        metavar="FILE",
+        help="Where key backends are and how to log in there: the file of DkimcoreKeyBackends.  "
+        "Otherwise DKIMCORE_KEY_BACKENDS names it.",
+    )(command)
+
+
+def key_context(passphrase_file: str | None = None, backends: str | None = None) -> KeyContext:
+    """Return what key backends need: where secrets come from, and where backends are.
+
+    Args:
+        passphrase_file: What ``--passphrase-file`` says.
+        backends: What ``--backends`` says.
+
+    Raises:
+        ConfigError: The file of backends cannot be used.
+    """
+    from dkimcore.cli.keyevents import CommandObserver
     from dkimcore.keys import KeyContext
     from dkimcore.keys.secrets import secret_from
+    from dkimcore.keys.sections import Sections
 
     files = {} if passphrase_file is None else {"passphrase": passphrase_file}
-    return KeyContext(secret=secret_from(files))
+    path = backends or os.environ.get("DKIMCORE_KEY_BACKENDS")
+    sections = patient(Sections.load(path) if path else Sections())
+    return KeyContext(secret=secret_from(files), sections=sections, observer=CommandObserver())
+
+
+def patient(sections: Sections) -> Sections:
+    """Return the same backends, with more time to open keys and to sign.
+
+    A mail server must not wait for long.  A person does, and then sees what is wrong with a
+    backend, and not only that it is slow.
+
+    Args:
+        sections: What is said about key backends.
+    """
+    deadline = max(sections.store.deadline, _PATIENCE)
+    return replace(sections, store=replace(sections.store, deadline=deadline))
 
 
 def resolver_options(command: _Command) -> _Command:

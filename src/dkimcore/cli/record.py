@@ -16,6 +16,7 @@ from dkimcore.cli.describe import finding_json, finding_lines
 from dkimcore.cli.exits import CommandError, Exit, worst
 from dkimcore.cli.options import (
     HELP,
+    backends_option,
     domain,
     json_option,
     key_context,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from dkimcore.diagnosis.finding import Finding
     from dkimcore.diagnosis.record import Judgement
+    from dkimcore.keys import KeyContext
     from dkimcore.protocol.names import DomainName, Selector
 
 __all__ = ["command"]
@@ -60,6 +62,7 @@ class _Found:
 @click.option("-s", "--selector", type=selector, help="...and this selector.")
 @click.option("--key", metavar="KEYURI", help="Print the record that belongs to this private key.")
 @passphrase_option
+@backends_option
 @resolver_options
 @click.option("--zone", is_flag=True, help="Print the record as a zone file has it.")
 @json_option
@@ -70,6 +73,7 @@ def command(
     selector: Selector | None,
     key: str | None,
     passphrase_file: str | None,
+    backends: str | None,
     name_servers: tuple[tuple[str, int], ...],
     records: tuple[str, ...],
     zone: bool,
@@ -78,7 +82,8 @@ def command(
     """Read and judge a key record.
 
     The record is given as it stands, in a file (SEL.txt of keygen, a zone file, the text), on
-    standard input, by -d and -s from the DNS, or by --key as the public half of a private key.
+    standard input, by -d and -s from the DNS, or by --key as the public half of a private key,
+    wherever that is kept.
 
     Exits with 0 if mail can be verified with it, warnings or not; with 1 if it is revoked, too
     short or excludes mail; 65 if it is no key record; 66 if there is none; 75 if the DNS did
@@ -90,7 +95,7 @@ def command(
         raise click.UsageError("a record as it stands excludes -d, -s and --key")
     name = "" if domain is None or selector is None else _name(domain, selector)
     if key is not None:
-        made = _record_of(key, passphrase_file)
+        made = _record_of(key, key_context(passphrase_file, backends))
         if not as_json:
             say(zone_entry(_owner(name), made).rstrip("\n") if zone else made.decode())
             return Exit.OK
@@ -111,8 +116,8 @@ def _owner(name: str) -> str:
     return f"{name}." if name else "selector._domainkey"
 
 
-def _record_of(uri: str, passphrase_file: str | None) -> bytes:
-    with KeyStore(context=key_context(passphrase_file)) as keys:
+def _record_of(uri: str, context: KeyContext) -> bytes:
+    with KeyStore(context=context) as keys:
         key = keys.get(uri)
         record = KeyRecord(
             public_key=key.public_key,

@@ -20,6 +20,7 @@ from dkimcore.cli.messages import (
 )
 from dkimcore.cli.options import (
     HELP,
+    backends_option,
     domain,
     json_option,
     key_context,
@@ -85,6 +86,7 @@ def _signer_name(value: str) -> SignerName:
     help="The time of signing, t=: seconds since 1970, or 2026-01-31T12:00:00Z.  Now if not given.",
 )
 @passphrase_option
+@backends_option
 @click.option("--fields-only", is_flag=True, help="Print the new fields and not the message.")
 @click.option("--in-place", is_flag=True, help="Replace each file, atomically.")
 @click.option(
@@ -109,6 +111,7 @@ def command(
     single_key: str | None,
     now: int | None,
     passphrase_file: str | None,
+    backends: str | None,
     fields_only: bool,
     in_place: bool,
     output: str | None,
@@ -125,7 +128,8 @@ def command(
     A message whose lines end in LF is signed as it will be sent, with CRLF, and written as
     it came, with LF.
 
-    KEYURI is the path of a file with a private key, or scheme:rest for other key backends.
+    KEYURI is the path of a file with a private key, or scheme:rest for a key that is kept
+    elsewhere.
     """
     names = _signer_names(signers, single_domain, single_selector, single_key)
     destination = Destination.choose(
@@ -134,7 +138,7 @@ def command(
     profile = make_profile(options)
     sources = find_sources(files)
     destination.check(sources)
-    with KeyStore(context=key_context(passphrase_file)) as keys:
+    with KeyStore(context=key_context(passphrase_file, backends)) as keys:
         made = _make_signers(keys, names, auid=auid, profile=profile)
         work = progress(sources, label="signing", total=len(sources))
         form = LineEnds(line_ends)

@@ -17,6 +17,7 @@ from dkimcore.cli.exits import Exit, exit_of, worst
 from dkimcore.cli.fitness import Fitness, fully_checked, judge_key
 from dkimcore.cli.options import (
     HELP,
+    backends_option,
     domain,
     json_option,
     key_context,
@@ -26,6 +27,7 @@ from dkimcore.cli.options import (
     selector,
 )
 from dkimcore.cli.output import print_json, printable, progress, say, warn
+from dkimcore.errors import KeyBackendError
 from dkimcore.keys.store import KeyStore
 from dkimcore.protocol.keyrecord import TxtAnswer
 from dkimcore.signer import Signer
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dkimcore.cli.keytable import ConfiguredKey
+    from dkimcore.errors import DkimError
     from dkimcore.protocol.names import DomainName, Selector
     from dkimcore.resolvers import TxtResolver
 
@@ -61,6 +64,7 @@ _NOBODY = "not tested: it signs for any domain, and none is listed with it; use 
 )
 @click.option("-v", "--verbose", count=True, help="Say more; -vvv says 'key OK' too.")
 @passphrase_option
+@backends_option
 @resolver_options
 @json_option
 def command(
@@ -71,6 +75,7 @@ def command(
     config: str | None,
     verbose: int,
     passphrase_file: str | None,
+    backends: str | None,
     name_servers: tuple[tuple[str, int], ...],
     records: tuple[str, ...],
     as_json: bool,
@@ -81,21 +86,23 @@ def command(
     signed with it and verified with the published record.
 
     With -x every key of a configuration is tested so, and one line is printed for each.  The
-    configuration also says which name servers to ask, unless --nameserver or --records do.
+    configuration also says where key backends are (DkimcoreKeyBackends), and which name servers
+    to ask, unless --nameserver or --records do.
 
     Exits with 0 if all is well, 65 if the two do not fit each other, 69 if the record is
-    absent or cannot be used, 75 if the DNS did not answer, 66, 77 or 78 for the private key.
+    absent or cannot be used, 75 if the DNS or a key backend did not answer, 66, 77 or 78 for the
+    private key.
     With -x that is the status of the first key that fails.
     """
     if config is not None:
-        if (domain, selector, key, passphrase_file) != (None, None, None, None):
+        if (domain, selector, key, passphrase_file, backends) != (None,) * 5:
             raise click.UsageError("-x tests all keys of a configuration: take the others out")
         asked = make_resolver(name_servers, records) if name_servers or records else None
         return _test_all(config, asked, verbose=verbose, as_json=as_json)
     if domain is None or selector is None:
         raise click.UsageError("give -d and -s, or -x for all keys of a configuration")
     signer = None
-    with KeyStore(context=key_context(passphrase_file)) as keys:
+    with KeyStore(context=key_context(passphrase_file, backends)) as keys:
         if key is not None:
             loaded = keys.get(fully_checked(key))
             if verbose:
@@ -160,15 +167,26 @@ def _test_all(config: str, asked: TxtResolver | None, *, verbose: int, as_json: 
     return worst(statuses)
 
 
+def _judged(answer: TxtAnswer, name: str, signer: Signer) -> Fitness:
+    """Judge a key of several: what keeps it from signing does not end the test of the others."""
+    try:
+        return judge_key(answer, name, signer)
+    except KeyBackendError as error:
+        return _refused(error)
+
+
+def _refused(error: DkimError) -> Fitness:
+    return Fitness(status=exit_of(error), problem=getattr(error, "problem", str(error)))
+
+
 def _test_one(key: ConfiguredKey, resolver: TxtResolver, *, as_json: bool) -> Exit:
     answer, name = None, None
     if key.signer is not None:
         name = _record_name(key.signer.domain, key.signer.selector)
         answer = resolver.lookup_txt(name + ".")
-        fitness = judge_key(answer, name, key.signer)
+        fitness = _judged(answer, name, key.signer)
     elif key.error is not None:
-        problem = getattr(key.error, "problem", str(key.error))
-        fitness = Fitness(status=exit_of(key.error), problem=problem)
+        fitness = _refused(key.error)
     else:
         fitness = Fitness(status=Exit.OK, problem=_NOBODY)
     if as_json:
