@@ -105,6 +105,15 @@ class FaultProxy(Closing):
         if not self._rules.wait(requests, timeout):
             raise TimeoutError(f"{self.requests} of {requests} requests after {timeout} s")
 
+    def wait_until_idle(self, *, timeout: float = PATIENCE) -> None:
+        """Waits until no request is pending.
+
+        Raises:
+            TimeoutError: One is.
+        """
+        if not self._rules.wait_idle(timeout):
+            raise TimeoutError(f"{self.counts()['pending']} requests are pending")
+
     def inject(
         self, fault: Fault, *, times: int | None = None, match: str | None = None, after: int = 0
     ) -> Rule:

@@ -144,7 +144,7 @@ def _serve(pipe: Connection) -> None:
             name, arguments, options = pipe.recv()
             try:
                 pipe.send((_do(proxy, name, *arguments, **options), None))
-            except (OSError, RuntimeError, TypeError) as error:
+            except (AttributeError, OSError, RuntimeError, TypeError) as error:
                 pipe.send((None, repr(error)))
 
 

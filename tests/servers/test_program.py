@@ -20,8 +20,8 @@ SLEEP = ["/bin/sleep", "100"]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.servers.program import Program, open_folder
-program = Program(["/bin/sleep", "100"], folder=open_folder("dkimcore-test-"), environment={})
+from tests.servers.program import Program
+program = Program(["/bin/sleep", "100"], folder=Path(sys.argv[1]), environment={})
 print(program.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -86,9 +86,9 @@ def test_a_program_that_nobody_can_run_is_an_error_that_says_so():
         assert unprivileged(["/nonexistent"], ["/nonexistent"]) == ["/nonexistent"]
 
 
-def test_a_killed_run_of_the_tests_takes_it_along():
+def test_a_killed_run_of_the_tests_takes_it_along(folder):
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED],
+        [sys.executable, "-c", KILLED, str(folder)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         check=False,
