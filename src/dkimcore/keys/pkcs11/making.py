@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from dkimcore.keys import KeyContext
     from dkimcore.keys.pkcs11.sessions import Session
+    from dkimcore.keys.pkcs11.tokenuri import TokenUri
 
 __all__ = ["PKCS11"]
 
@@ -68,10 +69,11 @@ class _Pkcs11Maker:
             )
             raise KeyUnusable(f"{problem} (RFC 8301 section 3.2); 2048 is good", uri=str(uri))
 
-        def make(session: Session, settings: TokenSettings) -> list[int]:
+        def make(session: Session, address: TokenUri) -> None:
             if key_type is KeyType.ED25519:
-                return _generate_ed25519(session, settings)
-            return _generate_rsa(session, settings, bits)
+                _generate_ed25519(session, address)
+            else:
+                _generate_rsa(session, address, bits)
 
         return _made(uri, context, make=make, doing="making the key")
 
@@ -90,17 +92,10 @@ class _Pkcs11Maker:
             KeyBackendError: There is such a key, or the token does not take it.
         """
 
-        def make(session: Session, settings: TokenSettings) -> list[int]:
-            created: list[int] = []
-            with Imported(private_key, address=settings.address) as templates:
-                try:
-                    for template in (templates.private, templates.public):
-                        handle = session.cryptoki.create_object(session.handle, template)
-                        created.append(handle)
-                except CryptokiError:
-                    _destroy(session, created)
-                    raise
-            return created
+        def make(session: Session, address: TokenUri) -> None:
+            with Imported(private_key, address=address) as templates:
+                for template in (templates.private, templates.public):
+                    session.cryptoki.create_object(session.handle, template)
 
         return _made(uri, context, make=make, doing="bringing the key to the token")
 
@@ -113,7 +108,7 @@ def _made(
     uri: KeyUri,
     context: KeyContext,
     *,
-    make: Callable[[Session, TokenSettings], list[int]],
+    make: Callable[[Session, TokenUri], None],
     doing: str,
 ) -> MadeKey:
     """Make a key, see that it signs as it should, and name it so that nothing else is meant."""
@@ -127,31 +122,24 @@ def _made(
         settings = replace(settings, address=address)
     pinned = _pinned(uri, settings)
 
-    def work(session: Session) -> list[int]:
-        _refuse_existing(session, settings, str(uri))
-        return make(session, settings)
+    is_ours = False
 
-    def delete(handles: list[int]) -> None:
-        with contextlib.suppress(KeyBackendError):
-            pool.run(
-                lambda session: _destroy(session, handles),
-                uri=str(uri),
-                doing="deleting the key",
-                timeout=_PATIENCE,
-                writable=True,
-            )
+    def work(session: Session) -> None:
+        nonlocal is_ours
+        if not is_ours:
+            _refuse_existing(session, settings.address, str(uri))
+        is_ours = True
+        make(session, settings.address)
 
-    pool = settings.pool
     refusal: KeyBackendError
-    handles: list[int] = []
     try:
-        handles = pool.run(work, uri=str(uri), doing=doing, timeout=_PATIENCE, writable=True)
+        settings.pool.run(work, uri=str(uri), doing=doing, timeout=_PATIENCE, writable=True)
         key = open_key(pinned, context)
         check_key(key, uri=str(pinned))
     except KeyBackendError as exc:
-        if handles:
-            delete(handles)
         refusal = without_frames(exc)
+        if is_ours:
+            _delete(settings, str(uri))
     else:
         return MadeKey(uri=str(pinned), public_key=key.public_key)
     raise refusal
@@ -163,9 +151,8 @@ def _pinned(uri: KeyUri, settings: TokenSettings) -> KeyUri:
     return KeyUri.parse(f"pkcs11:{settings.address}" + (f"?{query}" if query else ""))
 
 
-def _refuse_existing(session: Session, settings: TokenSettings, uri: str) -> None:
+def _refuse_existing(session: Session, address: TokenUri, uri: str) -> None:
     """Refuse a label or an id that is taken: another key would lose its name."""
-    address = settings.address
     for each in (replace(address, object=None), replace(address, id=None)):
         if each.object is None and each.id is None:
             continue
@@ -181,38 +168,44 @@ def _refuse_existing(session: Session, settings: TokenSettings, uri: str) -> Non
                 )
 
 
-def _generate_rsa(session: Session, settings: TokenSettings, bits: int) -> list[int]:
-    public, private = session.cryptoki.generate_key_pair(
+def _generate_rsa(session: Session, address: TokenUri, bits: int) -> None:
+    session.cryptoki.generate_key_pair(
         session.handle,
         Mechanism.RSA_PKCS_KEY_PAIR_GEN,
         public=[
-            *new_public(settings.address),
+            *new_public(address),
             (Attribute.MODULUS_BITS, bits),
             (Attribute.PUBLIC_EXPONENT, b"\x01\x00\x01"),
         ],
-        private=new_private(settings.address),
+        private=new_private(address),
     )
-    return [private, public]
 
 
-def _generate_ed25519(session: Session, settings: TokenSettings) -> list[int]:
+def _generate_ed25519(session: Session, address: TokenUri) -> None:
     for name in CURVE_NAMES:
         try:
-            public, private = session.cryptoki.generate_key_pair(
+            session.cryptoki.generate_key_pair(
                 session.handle,
                 Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
-                public=[*new_public(settings.address), (Attribute.EC_PARAMS, name)],
-                private=new_private(settings.address),
+                public=[*new_public(address), (Attribute.EC_PARAMS, name)],
+                private=new_private(address),
             )
         except CryptokiError as exc:
             if exc.code not in _CURVE_REFUSED or name == CURVE_NAMES[-1]:
                 raise
         else:
-            return [private, public]
-    raise AssertionError("the last name was taken or refused")
+            return
 
 
-def _destroy(session: Session, handles: list[int]) -> None:
-    for handle in handles:
-        with contextlib.suppress(CryptokiError):
-            session.cryptoki.destroy_object(session.handle, handle)
+def _delete(settings: TokenSettings, uri: str) -> None:
+    """Delete what was made and is no good; its label and id were nobody's before."""
+
+    def work(session: Session) -> None:
+        for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
+            template = template_of(settings.address, kind)
+            for handle in session.cryptoki.find(session.handle, template, limit=4):
+                session.cryptoki.destroy_object(session.handle, handle)
+
+    # What is raised already says more than that this failed too.
+    with contextlib.suppress(KeyBackendError):
+        settings.pool.run(work, uri=uri, doing="deleting the key", timeout=_PATIENCE, writable=True)

@@ -20,12 +20,12 @@ from dkimcore.keys.pkcs11.structures import (
     ObjectClass,
 )
 from dkimcore.keys.pkcs11.tokens import listed
+from dkimcore.keys.pkcs11.tokenuri import TokenUri
 from dkimcore.protocol.algorithm import Algorithm
 
 if TYPE_CHECKING:
     from dkimcore.keys.pkcs11.cryptoki import Template
     from dkimcore.keys.pkcs11.sessions import Session
-    from dkimcore.keys.pkcs11.tokenuri import TokenUri
     from dkimcore.protocol.crypto import PublicKey
 
 __all__ = ["ALGORITHMS", "MECHANISMS", "TokenKey", "find_key", "template_of"]
@@ -33,7 +33,14 @@ __all__ = ["ALGORITHMS", "MECHANISMS", "TokenKey", "find_key", "template_of"]
 ALGORITHMS = {KeyKind.RSA: Algorithm.RSA_SHA256, KeyKind.EC_EDWARDS: Algorithm.ED25519_SHA256}
 MECHANISMS = {KeyKind.RSA: Mechanism.RSA_PKCS, KeyKind.EC_EDWARDS: Mechanism.EDDSA}
 
-_OTHER_KINDS = {1: "DSA", 2: "Diffie-Hellman", 3: "EC (such as P-256)", 0x41: "X25519 or X448"}
+_OTHER_KINDS: dict[int | None, str] = {
+    1: "DSA",
+    2: "Diffie-Hellman",
+    3: "EC (such as P-256)",
+    0x41: "X25519 or X448",
+}
+_ED448 = (b"\x13\x0aedwards448", bytes.fromhex("06032b6571"))  # as CKA_EC_PARAMS has it
+_SHOWN = 8
 _LISTED = 64  # how many keys are looked at to tell which there are
 
 
@@ -103,7 +110,7 @@ def find_key(session: Session, address: TokenUri, *, public_file: str | None, ur
     if len(found) > 1:
         many = f"{len(found)} private keys fit"
         if address.id is None:
-            raise KeyUnusable(f"{many} ({_ids(session, found)}); add the id= of one", uri=uri)
+            raise KeyUnusable(f"{many}; add the id= of one: {_names(session, found)}", uri=uri)
         raise KeyUnusable(f"{many}, all of this id; give them different CKA_IDs", uri=uri)
     (handle,) = found
     kind = _kind(session, handle, uri)
@@ -130,14 +137,18 @@ def _value(session: Session, handle: int, kind: Attribute) -> bytes | None:
 
 
 def _kind(session: Session, handle: int, uri: str) -> KeyKind:
-    octets = _value(session, handle, Attribute.KEY_TYPE) or b""
-    number = int.from_bytes(octets, sys.byteorder)
+    octets = _value(session, handle, Attribute.KEY_TYPE)
+    number = int.from_bytes(octets, sys.byteorder) if octets else None
     if number == KeyKind.RSA:
         return KeyKind.RSA
-    if number != KeyKind.EC_EDWARDS:
-        name = _OTHER_KINDS.get(number, f"CKK {number:#x}")
-        raise KeyUnusable(f"DKIM needs an RSA or an Ed25519 key, this is {name}", uri=uri)
-    return KeyKind.EC_EDWARDS
+    if number == KeyKind.EC_EDWARDS:
+        if _value(session, handle, Attribute.EC_PARAMS) not in _ED448:
+            return KeyKind.EC_EDWARDS
+        name = "Ed448"
+    else:
+        unknown = "of no type that it tells" if number is None else f"CKK {number:#x}"
+        name = _OTHER_KINDS.get(number, unknown)
+    raise KeyUnusable(f"DKIM needs an RSA or an Ed25519 key, this is {name}", uri=uri)
 
 
 def _check_mechanism(session: Session, kind: KeyKind, uri: str) -> None:
@@ -172,6 +183,11 @@ def _absent(session: Session, address: TokenUri) -> str:
     )
 
 
-def _ids(session: Session, handles: list[int]) -> str:
-    values = [_value(session, handle, Attribute.ID) or b"" for handle in handles]
-    return listed(["".join(f"%{octet:02x}" for octet in value) for value in values])
+def _names(session: Session, handles: list[int]) -> str:
+    """Print keys as a URI names them."""
+    names = []
+    for handle in handles[:_SHOWN]:
+        label = (_value(session, handle, Attribute.LABEL) or b"").decode("utf-8", "replace")
+        number = _value(session, handle, Attribute.ID)
+        names.append(str(TokenUri(object=label, id=number)).removesuffix(";type=private"))
+    return ", ".join(names)

@@ -160,7 +160,10 @@ class SessionPool:
                 error = returncodes.explain(exc, uri=uri, doing=doing)
                 if is_last or exc.code not in returncodes.REOPEN:
                     break
-                error = self._reopen(generation, exc, deadline=deadline, uri=uri) or error
+                failure = self._reopen(generation, exc, deadline=deadline, uri=uri)
+                if failure is not None:
+                    error = failure
+                    break
             except BaseException:
                 self._discard(session, None)
                 raise

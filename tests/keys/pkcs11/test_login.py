@@ -1,0 +1,181 @@
+"""Logins: once, and never twice with a PIN that was refused."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import traceback
+
+import pytest
+
+from dkimcore.errors import KeyDenied, KeyUnavailable, KeyUnusable
+
+pytestmark = [pytest.mark.server("softhsm"), pytest.mark.server("gcc")]
+
+PIN_REFUSED = {0xA0: "PIN_INCORRECT", 0xA1: "PIN_INVALID", 0xA2: "PIN_LEN_RANGE"} | {
+    0xA3: "PIN_EXPIRED",
+    0xA4: "PIN_LOCKED",
+}
+
+
+@pytest.fixture
+def wrong_pin():
+    """One that was never tried in this process."""
+    return secrets.token_hex(8)
+
+
+def test_a_token_is_logged_in_to_once_for_all_keys_and_sessions(store, token, shim):
+    keys = store()
+    for each in (token.rsa, token.ed25519):
+        key = keys.get(token.uri(each, module=shim.path))
+        for number in range(3):
+            key.sign_digest(bytes([number]) * 32)
+    assert shim.calls("C_Login") == 1
+
+
+def test_a_login_is_told_without_the_pin(store, token, shim, observer):
+    store().get(token.uri(token.rsa, module=shim.path))
+    (event,) = observer.named("login")
+    assert event.level == logging.INFO
+    assert "logged in to the token 'dkim'" in event.text
+    assert event.endpoint == "pkcs11:hsm"
+    assert token.hsm.pin not in repr(observer.events)
+
+
+@pytest.mark.parametrize("place", ["pin-source", "pin_file", "pin_env", "secret"])
+def test_a_pin_comes_from_any_of_its_places(store, token, pin_file, monkeypatch, place):
+    pin, uri = token.hsm.pin, token.uri(token.rsa, pin=False)
+    if place == "pin-source":
+        keys, uri = store(), token.uri(token.rsa, **{"pin-source": pin_file(pin)})
+    elif place == "pin_file":
+        keys = store(pin_file=pin_file(pin))
+    elif place == "pin_env":
+        monkeypatch.setenv("HSM_PIN", pin)
+        keys = store(pin_env="HSM_PIN")
+    else:
+        keys = store(lambda name: pin if name == "pin" else None)
+    assert keys.get(uri).public_key.bits == 2048
+
+
+def test_without_a_pin_none_is_tried(store, token, shim):
+    with pytest.raises(KeyDenied, match="the token wants a PIN, and none was given"):
+        store().get(token.uri(token.rsa, module=shim.path, pin=False))
+    assert shim.calls("C_Login") == 0
+
+
+def test_a_wrong_pin_is_tried_once_in_a_process(store, token, shim, wrong_pin):
+    uri = token.uri(token.rsa, module=shim.path, pin=False)
+    for keys in (store(lambda _: wrong_pin), store(lambda _: wrong_pin)):
+        for _ in range(3):
+            with pytest.raises(KeyDenied, match=r"was refused") as caught:
+                keys.get(uri)
+            keys.forget(uri)
+    assert shim.calls("C_Login") == 1
+    assert "not tried again until it changes" in str(caught.value)
+    assert "was refused by the token before" in str(caught.value)
+
+
+def test_a_wrong_pin_is_known_again_by_the_child_of_a_process(context, token, shim, wrong_pin):
+    """A crew of workers must not use a token's tries up, one each."""
+    import os
+
+    from dkimcore.keys.pkcs11.key import open_key
+    from dkimcore.keys.uri import KeyUri
+
+    uri = KeyUri.parse(token.uri(token.rsa, module=shim.path, pin=False))
+    given = context(lambda _: wrong_pin)
+    with pytest.raises(KeyDenied):
+        open_key(uri, given)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            open_key(uri, given)
+        except KeyDenied:
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert shim.calls("C_Login") == 1
+
+
+def test_a_pin_that_was_mended_is_tried(store, token, shim, wrong_pin, pin_file):
+    uri = token.uri(token.rsa, module=shim.path, **{"pin-source": pin_file(wrong_pin)})
+    keys = store()
+    with pytest.raises(KeyDenied):
+        keys.get(uri)
+    pin_file(token.hsm.pin)
+    keys.forget(uri)
+    assert keys.get(uri).public_key.bits == 2048
+    assert shim.calls("C_Login") == 2
+
+
+@pytest.mark.parametrize("code", PIN_REFUSED)
+def test_each_refusal_of_a_pin_is_remembered(store, token, shim, wrong_pin, code):
+    keys, uri = store(lambda _: wrong_pin), token.uri(token.rsa, module=shim.path, pin=False)
+    shim.fail("C_Login", code, times=-1)
+    for _ in range(2):
+        with pytest.raises(KeyDenied) as caught:
+            keys.get(uri)
+        keys.forget(uri)
+        assert wrong_pin not in str(caught.value)
+    assert shim.calls("C_Login") == 1
+
+
+def test_a_refusal_names_the_code(context, token, shim, wrong_pin):
+    from dkimcore.keys.pkcs11.key import open_key
+    from dkimcore.keys.uri import KeyUri
+
+    uri = KeyUri.parse(token.uri(token.rsa, module=shim.path, pin=False))
+    with pytest.raises(KeyDenied, match=r"CKR_PIN_INCORRECT \(0xa0\) of C_Login"):
+        open_key(uri, context(lambda _: wrong_pin))
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind", "words"),
+    [
+        (0x20000, KeyDenied, "one more try may lock it; log in once by hand"),
+        (0x40000, KeyDenied, "the security officer unlocks it"),
+        (0x100, KeyUnusable, "at a keypad"),
+    ],
+)
+def test_a_pin_is_not_tried_where_that_might_lock_the_token(store, token, shim, flag, kind, words):
+    shim.set("flags", flag)
+    with pytest.raises(kind, match=words):
+        store().get(token.uri(token.rsa, module=shim.path))
+    assert shim.calls("C_Login") == 0
+
+
+def test_somebody_else_in_the_process_may_be_logged_in_already(store, token, shim):
+    shim.fail("C_Login", 0x100)
+    keys = store()
+    # Nobody is, and so the key is not seen; but that is all that is wrong.
+    with pytest.raises(Exception, match="has no private key"):
+        keys.get(token.uri(token.rsa, module=shim.path))
+
+
+def test_a_login_that_fails_for_another_reason_may_succeed_later(store, token, shim):
+    shim.fail("C_Login", 0x30)
+    assert store().get(token.uri(token.rsa, module=shim.path)).public_key.bits == 2048
+    assert shim.calls("C_Login") == 2
+
+
+def test_no_pin_shows_in_errors_logs_and_frames(context, token, shim, caplog):
+    """With whatever a person might do to see what went wrong."""
+    from dkimcore.keys.pkcs11.key import open_key
+    from dkimcore.keys.uri import KeyUri
+
+    caplog.set_level(logging.DEBUG)
+    canary = f"canary-{secrets.token_hex(8)}"
+    uri = KeyUri.parse(token.uri(token.rsa, module=shim.path, pin=False))
+    given = context(lambda _: canary)
+    for code in (0xA0, 0xA4, 0x30, 0x05, 0x101, 0x80000001):
+        shim.fail("C_Login", code, times=-1)
+        with pytest.raises((KeyDenied, KeyUnavailable)) as caught:
+            open_key(uri, given)
+        below = caught.tb.tb_next  # our own frame knows it
+        shown = traceback.TracebackException(caught.type, caught.value, below, capture_locals=True)
+        assert canary not in "".join(shown.format())
+        assert canary not in repr(caught.value.__context__)
+    assert canary not in caplog.text
+    assert canary not in repr(given)
