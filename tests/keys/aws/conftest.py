@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -31,6 +32,23 @@ def ambient(monkeypatch, tmp_path):
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def kms(ministack):
+    """boto3's client of the KMS, for what an operator would do with the aws command."""
+    return ministack.kms()
+
+
+@pytest.fixture(scope="session")
+def make_key(kms):
+    """Creates a KMS key and returns its ARN."""
+
+    def make(spec, *, usage="SIGN_VERIFY", **more):
+        made = kms.create_key(KeySpec=spec, KeyUsage=usage, **more)
+        return made["KeyMetadata"]["Arn"]
+
+    return make
 
 
 @pytest.fixture
@@ -106,3 +124,21 @@ def events():
 def unused_port():
     """A port on which nobody listens."""
     return free_port()
+
+
+@pytest.fixture
+def shown_locals():
+    """What a tool that prints the local variables of a traceback would show of our code."""
+
+    def show(caught):
+        parts, trace = [], caught.tb
+        while trace is not None:
+            if "/src/dkimcore/" in trace.tb_frame.f_code.co_filename:
+                for value in trace.tb_frame.f_locals.values():
+                    with contextlib.suppress(AttributeError):  # a key that is half made
+                        parts.append(repr(value))
+            trace = trace.tb_next
+        assert parts
+        return "\n".join(parts)
+
+    return show

@@ -152,17 +152,33 @@ def test_no_newer_login_where_there_is_none_any_more(login, no_environment, cred
     ("values", "environment", "region", "url"),
     [
         ({}, {"AWS_DEFAULT_REGION": "eu-west-3"}, None, "https://kms.eu-west-3.amazonaws.com"),
-        ({"region": "eu-west-2"}, {"AWS_DEFAULT_REGION": "eu-west-3"}, None)
-        + ("https://kms.eu-west-2.amazonaws.com",),
+        (
+            {"region": "eu-west-2"},
+            {"AWS_DEFAULT_REGION": "eu-west-3"},
+            None,
+            "https://kms.eu-west-2.amazonaws.com",
+        ),
         ({"region": "eu-west-2"}, {}, "eu-west-1", "https://kms.eu-west-1.amazonaws.com"),
         ({}, {}, "cn-north-1", "https://kms.cn-north-1.amazonaws.com.cn"),
-        ({}, {"AWS_USE_FIPS_ENDPOINT": "true"}, "us-gov-west-1")
-        + ("https://kms-fips.us-gov-west-1.amazonaws.com",),
+        (
+            {},
+            {"AWS_USE_FIPS_ENDPOINT": "true"},
+            "us-gov-west-1",
+            "https://kms-fips.us-gov-west-1.amazonaws.com",
+        ),
         ({}, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "eu-west-1", "https://kms.eu-west-1.api.aws"),
-        ({}, {"AWS_ENDPOINT_URL_KMS": "https://vpce-1.example"}, "eu-west-1")
-        + ("https://vpce-1.example",),
-        ({"endpoint_url": "https://vpce-2.example"}, {"AWS_ENDPOINT_URL": "https://other.example"})
-        + ("eu-west-1", "https://vpce-2.example"),
+        (
+            {},
+            {"AWS_ENDPOINT_URL_KMS": "https://vpce-1.example"},
+            "eu-west-1",
+            "https://vpce-1.example",
+        ),
+        (
+            {"endpoint_url": "https://vpce-2.example"},
+            {"AWS_ENDPOINT_URL": "https://other.example"},
+            "eu-west-1",
+            "https://vpce-2.example",
+        ),
         ({"endpoint_url": "http://localhost:4566"}, {}, "eu-west-1", "http://localhost:4566"),
         ({"endpoint_url": "http://[::1]:4566"}, {}, "eu-west-1", "http://[::1]:4566"),
     ],
@@ -199,13 +215,13 @@ def test_no_such_profile(login):
     ["http://kms.example", "http://192.0.2.1:4566", "http://127.0.0.1.example", "http://"],
 )
 def test_what_others_could_read_is_refused(login, url):
-    with pytest.raises(ConfigError, match="keys.toml:3: backend eu: endpoint_url"):
+    with pytest.raises(ConfigError, match=r"keys.toml:3: backend eu: endpoint_url"):
         login("eu-west-1", endpoint_url=url)
 
 
 @pytest.mark.parametrize("region", ["bad region", "evil.example/x"])
 def test_a_region_of_the_section_that_is_none(login, region):
-    with pytest.raises(ConfigError, match="keys.toml:3"):
+    with pytest.raises(ConfigError, match=r"keys.toml:3"):
         login(region=region)
 
 
@@ -217,7 +233,7 @@ def test_a_configuration_that_botocore_does_not_understand(login, config):
 
 
 def test_unknown_keys_of_a_section(login):
-    with pytest.raises(ConfigError, match="it knows: .*endpoint_url"):
+    with pytest.raises(ConfigError, match=r"it knows: .*endpoint_url"):
         login("eu-west-1", regoin="x")
     assert KEYS == ("region", "profile", "endpoint_url", "ca")
 

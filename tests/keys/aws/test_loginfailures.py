@@ -15,11 +15,17 @@ from dkimcore.keys.aws.loginfailures import failure_of_client, failure_of_login,
         (raised.PartialCredentialsError(provider="env", cred_var="x"), KeyDenied, "not whole"),
         (raised.ProfileNotFound(profile="mail"), KeyDenied, "does not exist"),
         (raised.InvalidConfigError(error_msg="bad"), KeyDenied, "not sound"),
-        (raised.InfiniteLoopConfigError(source_profile="a", visited_profiles=[]),)
-        + (KeyDenied, "not sound"),
+        (
+            raised.InfiniteLoopConfigError(source_profile="a", visited_profiles=[]),
+            KeyDenied,
+            "not sound",
+        ),
         (raised.UnauthorizedSSOTokenError(), KeyDenied, "needs a role"),
-        (raised.CredentialRetrievalError(provider="process", error_msg="CANARY"),)
-        + (KeyUnavailable, "credential_process="),
+        (
+            raised.CredentialRetrievalError(provider="process", error_msg="CANARY"),
+            KeyUnavailable,
+            "credential_process=",
+        ),
         (raised.MetadataRetrievalError(error_msg="CANARY"), KeyUnavailable, "metadata"),
         (raised.ReadTimeoutError(endpoint_url="http://x"), KeyUnavailable, "does not answer"),
         (raised.EndpointConnectionError(endpoint_url="http://x"), KeyUnavailable, "be reached"),

@@ -30,8 +30,12 @@ def reference(text):
             None,
             False,
         ),
-        ("mrk-1234abcd12ab34cd56ef1234567890ab?region=us-east-2",)
-        + ("mrk-1234abcd12ab34cd56ef1234567890ab", "us-east-2", False),
+        (
+            "mrk-1234abcd12ab34cd56ef1234567890ab?region=us-east-2",
+            "mrk-1234abcd12ab34cd56ef1234567890ab",
+            "us-east-2",
+            False,
+        ),
     ],
 )
 def test_forms(rest, key_id, region, is_alias):
