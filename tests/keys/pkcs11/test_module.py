@@ -61,6 +61,32 @@ def test_a_module_that_fails_to_start_is_tried_again(shim):
     module.leave()
 
 
+@pytest.mark.parametrize("text", [None, "no library"])
+def test_a_module_that_cannot_be_loaded_names_cause_and_cure(tmp_path, text):
+    path = tmp_path / "absent.so"
+    if text is not None:
+        path.write_text(text)
+    words = r"absent.so cannot be used: it cannot be loaded: .*; install what brings it: softhsm2"
+    with pytest.raises(KeyUnusable, match=words):
+        enter(module_at(str(path)))
+
+
+def test_a_module_is_entered_before_it_is_used(tmp_path):
+    with pytest.raises(RuntimeError, match="before it is entered"):
+        module_at(str(tmp_path / "absent.so")).cryptoki  # noqa: B018
+
+
+def test_a_module_in_which_a_call_hangs_is_left_as_it_is(shim, monkeypatch):
+    monkeypatch.setattr("dkimcore.keys.pkcs11.module._PATIENCE", 0.05)
+    module = module_at(str(shim.path))
+    enter(module)
+    with module.held(time.monotonic() + 5, uri=URI):
+        module.leave()
+    assert shim.calls("C_Finalize") == 0
+    module.leave()
+    assert shim.calls("C_Finalize") == 1
+
+
 def test_a_module_that_cannot_lock_is_refused(shim):
     shim.fail("C_Initialize", 0x0A)
     with pytest.raises(KeyUnusable, match="threads would break it"):

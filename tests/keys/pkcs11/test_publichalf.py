@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dkimcore.errors import KeyNotFound, KeyUnusable
+from dkimcore.keys.pkcs11.cryptoki import Cryptoki
 from dkimcore.keys.pkcs11.key import open_key
 from dkimcore.keys.pkcs11.publichalf import read_public_file
 from dkimcore.keys.pkcs11.settings import TokenSettings
@@ -69,6 +70,26 @@ def test_rsa_takes_the_public_object_where_the_private_one_tells_nothing(opened,
 def test_a_point_may_come_without_its_prefix(opened, token, shim):
     shim.set("bare_point", 1)
     assert opened(token.ed25519).public_key == public_of(token.ed25519)
+
+
+def test_numbers_that_are_no_key_are_passed_over(opened, token, monkeypatch):
+    tell = Cryptoki.attribute
+
+    def lying(self, session, handle, *, kind):
+        return b"\x02" if kind is Attribute.MODULUS else tell(self, session, handle, kind=kind)
+
+    monkeypatch.setattr(Cryptoki, "attribute", lying)
+    with pytest.raises(KeyUnusable, match="does not tell the public half"):
+        opened(token.rsa)
+
+
+def test_a_key_without_a_name_has_nothing_beside_it(opened, token, shim):
+    shim.hide(
+        *((kind, number) for kind in (PRIVATE, PUBLIC) for number in NUMBERS),
+        *((PRIVATE, name) for name in (Attribute.ID, Attribute.LABEL)),
+    )
+    with pytest.raises(KeyUnusable, match="does not tell the public half"):
+        opened(token.ed25519)
 
 
 @each_type

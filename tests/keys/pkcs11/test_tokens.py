@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dkimcore.errors import KeyNotFound, KeyUnavailable, KeyUnusable
-from dkimcore.keys.pkcs11.cryptoki import Cryptoki
+from dkimcore.keys.pkcs11.cryptoki import Cryptoki, CryptokiError
 from dkimcore.keys.pkcs11.tokens import find_token, listed
 from dkimcore.keys.pkcs11.tokenuri import TokenUri
 
@@ -69,6 +69,12 @@ def test_a_module_without_tokens_may_have_some_later(module, shim, softhsm):
 def test_a_token_that_goes_while_one_looks_is_passed_over(module, shim, softhsm):
     shim.fail("C_GetTokenInfo", 0xE1, times=-1)
     with pytest.raises(KeyUnavailable, match="sees no token"):
+        find(module, token=softhsm.label)
+
+
+def test_a_module_that_fails_while_one_looks_is_told(module, shim, softhsm):
+    shim.fail("C_GetTokenInfo", 0x30)
+    with pytest.raises(CryptokiError):
         find(module, token=softhsm.label)
 
 

@@ -147,8 +147,8 @@ class SessionPool:
             KeyBackendError: It could not be done.
         """
         deadline = time.monotonic() + timeout
-        error = None
-        for is_last in (False, True):
+        was_reopened = False
+        while True:
             generation = self._generation
             session = None
             try:
@@ -158,21 +158,19 @@ class SessionPool:
             except CryptokiError as exc:
                 self._discard(session, exc)
                 error = returncodes.explain(exc, uri=uri, doing=doing)
-                if is_last or exc.code not in returncodes.REOPEN:
-                    break
-                failure = self._reopen(generation, exc, deadline=deadline, uri=uri)
-                if failure is not None:
+                if not was_reopened and exc.code in returncodes.REOPEN:
+                    was_reopened = True
+                    failure = self._reopen(generation, exc, deadline=deadline, uri=uri)
+                    if failure is None:
+                        continue
                     error = failure
-                    break
             except BaseException:
                 self._discard(session, None)
                 raise
             else:
                 self._give_back(session, writable=writable)
                 return made
-        if error is None:
-            raise AssertionError("it was neither done nor refused")
-        raise error
+            raise error
 
     def close(self) -> None:
         """Close the sessions; those in use are closed by whoever uses them."""
