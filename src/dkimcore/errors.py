@@ -103,12 +103,9 @@ class KeyBackendError(DkimError):
         self.uri = uri
         self.request_id = request_id
 
-    def __reduce__(self) -> tuple[Callable[..., KeyBackendError], tuple[str]]:
+    def __reduce__(self) -> tuple[Callable[..., KeyBackendError], tuple[str], dict[str, object]]:
         # A pool of processes breaks on an exception that does not come back from pickle.
-        keywords = {"uri": self.uri}
-        if self.request_id is not None:
-            keywords["request_id"] = self.request_id
-        return partial(type(self), **keywords), (self.problem,)
+        return partial(type(self), uri=self.uri), (self.problem,), dict(self.__dict__)
 
     def __str__(self) -> str:
         request = "" if self.request_id is None else f" (request {self.request_id})"

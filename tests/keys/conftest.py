@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+
+from dkimcore.keys.endpoint import Endpoint
+from dkimcore.keys.limits import EndpointLimits
+from dkimcore.keys.resources import Resources
+from tests.keys.remotes import Heard, eventually, threads_named
 
 CASES = Path(__file__).resolve().parent.parent / "cases" / "keys"
 PASSPHRASE = "correct horse CANARY staple"
@@ -67,7 +73,7 @@ def open_folder():
 def install(tmp_path, monkeypatch):
     """Makes a distribution with one module and some entry points importable."""
 
-    def make(distribution, schemes, module=None, text=""):
+    def make(distribution, schemes, module=None, text="", group="dkimcore.keys"):
         folder = tmp_path / distribution
         info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(parents=True)
@@ -75,9 +81,38 @@ def install(tmp_path, monkeypatch):
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
         )
         lines = "".join(f"{scheme} = {value}\n" for scheme, value in schemes.items())
-        (info / "entry_points.txt").write_text(f"[dkimcore.keys]\n{lines}")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
         if module:
             (folder / f"{module}.py").write_text(text)
         monkeypatch.syspath_prepend(str(folder))
 
     return make
+
+
+@pytest.fixture
+def heard():
+    return Heard()
+
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def make_endpoint(heard):
+    """Makes key endpoints; at the end of the test they are closed, and their threads must end."""
+    made = []
+
+    def make(**limits):
+        resources, name = Resources(), f"acme:{next(_NUMBERS)}"
+        limits = EndpointLimits(**limits)
+        endpoint = resources.get(
+            "endpoint",
+            lambda: Endpoint(name, limits=limits, observer=heard, resources=resources),
+        )
+        made.append((name, resources))
+        return endpoint
+
+    yield make
+    for name, resources in made:
+        assert resources.close() == []
+        eventually(lambda name=name: not threads_named(f"{name}-"))

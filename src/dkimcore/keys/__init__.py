@@ -97,6 +97,10 @@ def _conceal_nothing(text: str) -> None:
     pass
 
 
+def _as_it_is(text: str) -> str:
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyContext:
     """What a backend may need besides the URI; grows without breaking backends.
@@ -113,6 +117,7 @@ class KeyContext:
         observer: Hears of loads, refusals, renewals and round trips.
         conceal: Takes a secret that the backend came by itself, such as the token of a login,
             so that it is found where a library puts it into an exception.
+        withhold: Returns a text, or what stands for it where such a secret shows.
         resources: What the keys of a store share; each `KeyStore` has its own.
     """
 
@@ -123,6 +128,7 @@ class KeyContext:
     sections: Sections = field(default_factory=Sections)
     observer: KeyObserver = field(default_factory=LoggingObserver)
     conceal: Callable[[str], None] = field(default=_conceal_nothing, repr=False)
+    withhold: Callable[[str], str] = field(default=_as_it_is, repr=False)
     resources: Resources = field(default_factory=Resources, repr=False, compare=False)
 
     def endpoint(self, section: BackendSection, *, threads: int = 16) -> Endpoint:
@@ -142,6 +148,7 @@ class KeyContext:
                 limits=EndpointLimits.of(section, threads=threads),
                 observer=self.observer,
                 resources=self.resources,
+                withhold=self.withhold,
             )
 
         return self.resources.get(("endpoint", section.kind, section.name), make)

@@ -17,7 +17,9 @@ from dkimcore.errors import (
     KeyUnavailable,
     KeyUnusable,
 )
+from dkimcore.keys.events import GuardedObserver
 from dkimcore.keys.resources import Resources
+from dkimcore.keys.tracebacks import chain, drop_frames, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +36,7 @@ _FOREIGN: tuple[tuple[type[Exception], type[KeyBackendError]], ...] = (
     (OSError, KeyUnavailable),
 )
 _MAX_TEXT = 300
+_WITHHELD = "its text is withheld, for a secret stands in it"
 # Tokens are renewed for ever; one that is so many logins old is good for nothing.
 _CONCEALED = 64
 
@@ -56,22 +59,35 @@ class Containment:
 
         def secret(name: str) -> str | None:
             value = ask(name)
-            if value:
+            if value and _bare(value):
                 self._handed_out.update((_bare(value), _bare(repr(value)[1:-1])))
             return value
 
-        self.context = replace(context, secret=secret, conceal=self._conceal, resources=Resources())
+        self.context = replace(
+            context,
+            secret=secret,
+            conceal=self._conceal,
+            withhold=self.withhold,
+            observer=GuardedObserver(context.observer, withhold=self.withhold),
+            resources=Resources(),
+        )
 
     def _conceal(self, text: str) -> None:
-        if text and _bare(text) not in self._concealed:
+        if _bare(text) and _bare(text) not in self._concealed:
             self._concealed.append(_bare(text))
 
     def holds_secret(self, exc: BaseException) -> bool:
         """Whether a secret or a PEM private key shows in an exception or its chain."""
-        secrets = (*self._handed_out, *self._concealed)
-        return any(
-            "PRIVATE KEY-----" in text or any(secret in text for secret in secrets)
-            for text in map(_bare, _texts(exc))
+        return any(map(self._shows_in, _texts(exc)))
+
+    def withhold(self, text: str) -> str:
+        """Return a text, or what stands for it where a secret or a private key shows."""
+        return _WITHHELD if self._shows_in(text) else text
+
+    def _shows_in(self, text: str) -> bool:
+        bare = _bare(text)
+        return "PRIVATE KEY-----" in bare or any(
+            secret in bare for secret in (*self._handed_out, *self._concealed)
         )
 
     def contain(self, exc: Exception, *, uri: str) -> KeyBackendError:
@@ -83,36 +99,31 @@ class Containment:
 
         Returns:
             `exc` itself if it is one of ours, else one of ours with `exc` as its cause.
-            Where a secret shows, text and cause are left away.
+            Where a secret shows, text and cause are left away.  The frames of the backend,
+            whose variables may hold one, are left away always.
         """
+        place = place_of(exc)
+        drop_frames(exc)
+        problem = f"the key backend failed with {type(exc).__name__}"
         if self.holds_secret(exc):
             kind = next((ours for ours in _OURS if isinstance(exc, ours)), _kind(exc))
-            problem = f"the key backend failed with {type(exc).__name__}"
-            return kind(f"{problem}; its text is withheld, for a secret stands in it", uri=uri)
+            return kind(f"{problem}; {_WITHHELD}", uri=uri)
         if isinstance(exc, KeyBackendError):
             return exc
         text = " ".join(_text(str, exc).split())[:_MAX_TEXT]
-        problem = f"the key backend failed with {type(exc).__name__}"
         error = _kind(exc)(f"{problem}: {text}" if text else problem, uri=uri)
         error.__cause__ = exc
+        if place is not None:
+            error.add_note(f"raised in {place}")
         return error
 
 
 def _texts(exc: BaseException) -> Iterator[str]:
     """Yield all that is printable about an exception, its chain and its parts."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [exc]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
+    for each in chain(exc):
         yield _text(str, each)
         yield _text(repr, each)
         yield from getattr(each, "__notes__", ())
-        waiting += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
 
 
 def _bare(text: str) -> str:

@@ -1,6 +1,6 @@
 """A key endpoint: a backend's address with a login, which all keys behind it share.
 
-Bounds how many calls are under way and how many signatures wait, joins what waits for one key
+Bounds how many calls are under way and how much waits (`load`), joins what waits for one key
 into one call, asks again what may be asked again, keeps deadlines, opens a circuit breaker when
 the backend is down, and verifies every signature before anybody gets it.  What a call looks like
 is left to the backend.
@@ -12,7 +12,6 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from logging import INFO, WARNING
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +21,10 @@ from dkimcore.keys.breaker import Breaker
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.forking import renew_after_fork
 from dkimcore.keys.keyline import KeyLine
+from dkimcore.keys.limits import EndpointLimits
+from dkimcore.keys.load import Load
+from dkimcore.keys.patience import Patience
+from dkimcore.keys.tracebacks import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from dkimcore.keys.events import KeyObserver
     from dkimcore.keys.pending import PendingSignature
     from dkimcore.keys.resources import Resources
-    from dkimcore.keys.sections import BackendSection
 
 __all__ = ["Endpoint", "EndpointLimits"]
 
@@ -38,50 +40,6 @@ _T = TypeVar("_T")
 
 _LEAST_TIME = 0.02  # seconds: what is left less before a deadline is no use to ask with
 _JITTER = (0.05, 0.15)  # seconds before something is asked for again
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointLimits:
-    """What an endpoint may be asked for at once, and how patiently.
-
-    Attributes:
-        threads: Calls under way.
-        queue: Signatures that wait for a call.
-        attempts: How often something is asked for.
-        connect_timeout: Seconds.
-        read_timeout: Seconds.
-    """
-
-    threads: int = 16
-    # Some seconds of mail at the rate that a backend is good for; what waits longer is too late.
-    queue: int = 1024
-    attempts: int = 2
-    connect_timeout: float = 1.0
-    read_timeout: float = 1.5
-
-    @classmethod
-    def of(cls, section: BackendSection, *, threads: int = 16) -> EndpointLimits:
-        """Read them from a section.
-
-        Args:
-            section: The section.
-            threads: What holds where it says nothing.
-
-        Raises:
-            ConfigError: A value cannot be.
-        """
-        own = cls()
-        return cls(
-            threads=section.integer("threads", threads, minimum=1, maximum=256),
-            queue=section.integer("queue", own.queue, minimum=1, maximum=65_536),
-            attempts=section.integer("attempts", own.attempts, minimum=1, maximum=5),
-            connect_timeout=section.number(
-                "connect_timeout", own.connect_timeout, minimum=0.05, maximum=60.0
-            ),
-            read_timeout=section.number(
-                "read_timeout", own.read_timeout, minimum=0.05, maximum=60.0
-            ),
-        )
 
 
 class Endpoint:
@@ -92,6 +50,7 @@ class Endpoint:
         limits: What it may be asked for at once.
         observer: Hears what happens.
         resources: Its clocks.
+        withhold: Returns a text, or what stands for it where a secret shows.
     """
 
     def __init__(
@@ -101,31 +60,34 @@ class Endpoint:
         limits: EndpointLimits,
         observer: KeyObserver,
         resources: Resources,
+        withhold: Callable[[str], str] = str,
     ) -> None:
         self.name = name
         self.limits = limits
         self._observer = observer
         self._resources = resources
+        self._withhold = withhold
+        self._patience = Patience(resources.expiry)
+        self._closed = False
         self.after_fork()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget the threads and what they were asked for."""
         self._breaker = Breaker(on_change=self._tell_change)
+        self._load = Load(self.limits)
         self._lock = threading.Lock()
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._ready: deque[KeyLine] = deque()
-        self._patience: deque[PendingSignature] = deque()
-        self._is_expecting = False
-        self._waiting = 0
-        self._idle = 0
+        self._idle = 0  # threads that wait for a call to make
+        self._called = 0  # calls for which none of them has come yet
         self._threads = 0
         self._last_problem = ""
 
     @property
     def waiting(self) -> int:
         """How many signatures wait for a call."""
-        return self._waiting
+        return self._load.signatures
 
     @property
     def is_down(self) -> bool:
@@ -178,9 +140,12 @@ class Endpoint:
         return KeyLine(self, key, uri=uri, contain=contain)
 
     def close(self) -> None:
-        """Let the threads end; what waits is given up at its deadline."""
-        for _ in range(self._threads):
-            self._calls.put(False)  # noqa: FBT003 - the queue takes nothing by keyword
+        """Give up what waits, and let the threads end; one that makes a call, after that."""
+        with self._lock:
+            self._closed = True
+            for _ in range(self._threads):
+                self._calls.put(False)  # noqa: FBT003 - the queue takes nothing by keyword
+        self._patience.close()
 
     def enqueue(self, line: KeyLine, pending: PendingSignature) -> None:
         """Let a signature be asked for, soon; for `KeyLine`."""
@@ -189,60 +154,47 @@ class Endpoint:
             pending.settle(self._down(pending.uri, wait))
             return
         with self._lock:
-            if self._waiting >= self.limits.queue:
-                is_full = True
-            else:
-                is_full = False
-                self._waiting += 1
-                if line.put(pending):
-                    self._ready.append(line)
-                    self._wake()
-                self._expect(pending)
-        if is_full:
-            problem = f"{self._waiting} signatures wait for {self.name} already"
-            problem += "; it is too slow for this much mail, or its queue= too short"
-            pending.settle(KeyUnavailable(problem, uri=pending.uri))
+            refusal = self._admit(line, pending)
+            is_news = refusal is not None and self._load.is_news()
+        if refusal is not None:
+            pending.settle(KeyUnavailable(refusal, uri=pending.uri))
+            if is_news:
+                self._tell(WARNING, "endpoint-overloaded", refusal)
+        elif pending.attempts == 0:
+            self._patience.add(pending)
+
+    def _admit(self, line: KeyLine, pending: PendingSignature) -> str | None:
+        """Put a signature into its line, or say why not; under the lock."""
+        if self._closed:
+            return "its KeyStore is closed"
+        refusal = self._load.refuses(self.name, pending.deadline - time.monotonic())
+        if refusal is not None:
+            return refusal
+        if self._load.put(line, pending):
+            self._ready.append(line)
+            self._wake()
+        if self._threads or self._start_thread():
+            return None
+        return f"the system has no thread for {self.name}; see its limits for this service"
 
     def _wake(self) -> None:
-        """Let a thread make one call more."""
-        if self._idle == 0 and self._threads < self.limits.threads:
-            name = f"{self.name}-{self._threads}"
-            try:
-                threading.Thread(target=self._run, daemon=True, name=name).start()
-            except RuntimeError:  # the system has no more threads
-                if self._threads == 0:
-                    raise
-            else:
-                self._threads += 1
+        """Let a thread make one call more; under the lock."""
+        # Who was called and has not come yet is still idle by count.
+        if self._called >= self._idle and self._threads < self.limits.threads:
+            self._start_thread()
+        self._called += 1
         self._calls.put(True)  # noqa: FBT003 - the queue takes nothing by keyword
 
-    def _expect(self, pending: PendingSignature) -> None:
-        """Give a signature up at its deadline."""
-        patience = self._patience
-        while patience and patience[0].done:
-            patience.popleft()
-        patience.append(pending)
-        if not self._is_expecting:
-            self._is_expecting = True
-            self._resources.expiry.at(pending.deadline, self._expire)
-
-    def _expire(self) -> None:
-        """Give up what is due.
-
-        Deadlines are equally far away and so come in order; whoever waits for one that does
-        not, in `PendingSignature.result`, looks at the clock himself.
-        """
-        now = time.monotonic()
-        late = []
-        with self._lock:
-            patience = self._patience
-            while patience and (patience[0].done or patience[0].deadline <= now):
-                late.append(patience.popleft())
-            self._is_expecting = bool(patience)
-            if patience:
-                self._resources.expiry.at(patience[0].deadline, self._expire)
-        for pending in late:
-            pending.expire()
+    def _start_thread(self) -> bool:
+        if self._closed:
+            return False
+        name = f"{self.name}-{self._threads}"
+        try:
+            threading.Thread(target=self._run, daemon=True, name=name).start()
+        except RuntimeError:  # the system has no more; those that run do it, or a later try
+            return False
+        self._threads += 1
+        return True
 
     def _run(self) -> None:
         """Make calls."""
@@ -255,46 +207,57 @@ class Endpoint:
                 if not goes_on:
                     self._threads -= 1
                     return
+                self._called -= 1
                 line = self._ready.popleft()
-                batch, is_more = line.take()
-                self._waiting -= len(batch)
-                if is_more:
+                batch = self._load.take(line)
+                if line.waiting:
                     self._ready.append(line)
                     self._wake()
-            now = time.monotonic()
-            wanted = [pending for pending in batch if not pending.done]
-            if wanted:
-                self._attempt(line, wanted, now)
+            try:
+                self._attempt(line, batch)
+            except BaseException as exc:  # noqa: BLE001 - this thread is wanted again
+                problem = f"asking for it failed with {type(exc).__name__} ({place_of(exc)})"
+                for pending in batch:
+                    pending.settle(KeyBackendError(problem, uri=pending.uri))
 
-    def _attempt(self, line: KeyLine, batch: Sequence[PendingSignature], now: float) -> None:
+    def _attempt(self, line: KeyLine, batch: Sequence[PendingSignature]) -> None:
         """Ask for signatures once, and say what became of them."""
-        left = min(pending.deadline for pending in batch) - now
-        if left < _LEAST_TIME:
-            for pending in batch:
+        now = time.monotonic()
+        wanted = []
+        for pending in batch:
+            if pending.deadline - now < _LEAST_TIME:
                 pending.expire()
+            else:
+                wanted.append(pending)
+        if not wanted:
             return
         wait = self._breaker.admit()
         if wait is not None:
-            for pending in batch:
+            for pending in wanted:
                 pending.settle(self._down(pending.uri, wait))
             return
-        timeout = min(left, self.limits.connect_timeout + self.limits.read_timeout)
-        outcomes = line.ask(batch, timeout)
-        errors = [outcome for outcome in outcomes if isinstance(outcome, KeyBackendError)]
-        error = errors[0] if len(errors) == len(batch) else None
-        self._observer.round_trip(
-            self.name, seconds=time.monotonic() - now, signatures=len(batch), error=error
+        # As long as the most patient one waits: the others are told at their own deadlines.
+        left = max(pending.deadline for pending in wanted) - now
+        outcomes = line.ask(
+            wanted, min(left, self.limits.connect_timeout + self.limits.read_timeout)
         )
+        seconds = time.monotonic() - now
+        self._load.took(seconds)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, KeyBackendError)]
+        error = errors[0] if len(errors) == len(wanted) else None
         if isinstance(error, KeyUnavailable):
             self._failed(error)
         else:
             self._breaker.succeeded()
-        for pending, outcome in zip(batch, outcomes, strict=True):
+        self._observer.round_trip(self.name, seconds=seconds, signatures=len(wanted), error=error)
+        for pending, outcome in zip(wanted, outcomes, strict=True):
             self._conclude(line, pending, outcome)
 
     def _conclude(
         self, line: KeyLine, pending: PendingSignature, outcome: bytes | KeyBackendError
     ) -> None:
+        if pending.done:  # it was given up meanwhile
+            return
         pending.attempts += 1
         if not isinstance(outcome, KeyBackendError):
             outcome = line.verified(outcome, pending.digest, self._observer)
@@ -307,7 +270,7 @@ class Endpoint:
         pending.settle(outcome)
 
     def _failed(self, error: KeyUnavailable) -> None:
-        self._last_problem = error.problem
+        self._last_problem = self._withhold(error.problem)
         self._breaker.failed()
 
     def _refuse_when_down(self, uri: str) -> None:
@@ -328,14 +291,12 @@ class Endpoint:
             text = f"does not answer ({self._last_problem}); it is asked again in {pause:g} s"
         else:
             text = "answers again"
+        level = WARNING if what == "opened" else INFO
+        self._tell(level, f"breaker-{what}", text, seconds=pause)
+
+    def _tell(self, level: int, event: str, text: str, **fields: float) -> None:
         self._observer.event(
-            KeyEvent(
-                level=WARNING if what == "opened" else INFO,
-                event=f"breaker-{what}",
-                text=text,
-                endpoint=self.name,
-                fields={"seconds": pause},
-            )
+            KeyEvent(level=level, event=event, text=text, endpoint=self.name, fields=fields)
         )
 
     def __repr__(self) -> str:

@@ -7,15 +7,17 @@ holds a secret.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from dkimcore.keys.tracebacks import place_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dkimcore.errors import KeyBackendError
 
-__all__ = ["KeyEvent", "KeyObserver", "LoggingObserver"]
+__all__ = ["GuardedObserver", "KeyEvent", "KeyObserver", "LoggingObserver", "survive"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +99,61 @@ class LoggingObserver:
 
     def retried(self, endpoint: str) -> None:
         """Log nothing: the round trip that failed was logged."""
+
+
+class GuardedObserver:
+    """Stands before an observer: nothing that it raises does harm, and no event holds a secret.
+
+    Args:
+        observer: Who hears.
+        withhold: Returns a text, or what stands for it where a secret shows.
+    """
+
+    __slots__ = ("_observer", "_withhold")
+
+    def __init__(self, observer: KeyObserver, *, withhold: Callable[[str], str]) -> None:
+        self._observer = observer
+        self._withhold = withhold
+
+    def event(self, event: KeyEvent) -> None:
+        """Pass on an event, without a secret that stands in it."""
+        text = self._withhold(event.text)
+        fields = {
+            name: self._withhold(value) if isinstance(value, str) else value
+            for name, value in event.fields.items()
+        }
+        if text != event.text or fields != event.fields:
+            event = replace(event, text=text, fields=fields)
+        survive(lambda: self._observer.event(event))
+
+    def round_trip(
+        self, endpoint: str, *, seconds: float, signatures: int, error: KeyBackendError | None
+    ) -> None:
+        """Pass on a round trip; its error was contained."""
+        try:
+            self._observer.round_trip(endpoint, seconds=seconds, signatures=signatures, error=error)
+        except Exception as exc:  # noqa: BLE001 - counted or not, the signature is good
+            _complain(exc)
+
+    def retried(self, endpoint: str) -> None:
+        """Pass on that a signature is asked for again."""
+        survive(lambda: self._observer.retried(endpoint))
+
+
+def survive(call: Callable[[], object]) -> None:
+    """Call something that must not raise; where it does, say so and go on.
+
+    Args:
+        call: What to call.
+    """
+    try:
+        call()
+    except Exception as exc:  # noqa: BLE001 - a thread of ours would end with it
+        _complain(exc)
+
+
+def _complain(exc: Exception) -> None:
+    # Not its text, which may hold a secret.
+    logging.getLogger("dkimcore.keys").error(
+        "what was told about a key failed with %s (%s)", type(exc).__name__, place_of(exc)
+    )

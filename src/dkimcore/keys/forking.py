@@ -5,6 +5,7 @@ An object that holds such things registers here and gets a call in each child.
 
 from __future__ import annotations
 
+import itertools
 import os
 import weakref
 from typing import Protocol
@@ -19,21 +20,31 @@ class Renewable(Protocol):
         """Forget the parent's locks, threads and connections, without closing them."""
 
 
-_RENEWABLES: weakref.WeakSet[Renewable] = weakref.WeakSet()
+_NUMBERS = itertools.count()
+# By age: what is made of other objects comes after them, and may use them again.
+_RENEWABLES: weakref.WeakValueDictionary[int, Renewable] = weakref.WeakValueDictionary()
 
 
 def renew_after_fork(renewable: Renewable) -> None:
     """Let an object start anew in every child that is forked from now on.
 
+    Objects start anew in the order in which they were registered.
+
     Args:
         renewable: The object; it is held weakly.
     """
-    _RENEWABLES.add(renewable)
+    _RENEWABLES[next(_NUMBERS)] = renewable
 
 
 def _renew_all() -> None:
-    for renewable in tuple(_RENEWABLES):
-        renewable.after_fork()
+    errors = []
+    for renewable in list(_RENEWABLES.values()):
+        try:
+            renewable.after_fork()
+        except Exception as exc:  # noqa: BLE001 - the others must not keep the parent's locks
+            errors.append(exc)
+    if errors:
+        raise errors[0]  # Python tells it, and the child goes on
 
 
 if hasattr(os, "register_at_fork"):

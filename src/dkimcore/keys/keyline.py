@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError, KeyUnusable
 from dkimcore.keys.events import KeyEvent
+from dkimcore.keys.forking import renew_after_fork
 from dkimcore.keys.pending import PendingSignature
 from dkimcore.protocol.algorithm import KeyType
 
@@ -49,7 +50,22 @@ class KeyLine:
         if self._public_key.key_type is KeyType.ED25519:
             self._length = 64
         self._batch = max(1, key.batch)
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget what waits in the parent: nobody here would take it, nor what comes behind it."""
         self._waiting: deque[PendingSignature] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many signatures wait, also such as are not wanted any more."""
+        return len(self._waiting)
+
+    @property
+    def calls(self) -> int:
+        """How many calls they will take."""
+        return -(-len(self._waiting) // self._batch)
 
     def start(self, digest: bytes, deadline: float) -> PendingSignature:
         """Ask for a signature.
@@ -67,18 +83,24 @@ class KeyLine:
         self._waiting.append(pending)
         return len(self._waiting) == 1
 
-    def take(self) -> tuple[list[PendingSignature], bool]:
-        """Take what goes into one call, under the endpoint's lock; and whether more wait."""
+    def take(self) -> list[PendingSignature]:
+        """Take what goes into one call and is still wanted, under the endpoint's lock."""
         waiting = self._waiting
-        batch = [waiting.popleft() for _ in range(min(len(waiting), self._batch))]
-        return batch, bool(waiting)
+        batch: list[PendingSignature] = []
+        while waiting and len(batch) < self._batch:
+            pending = waiting.popleft()
+            if not pending.done:
+                batch.append(pending)
+        return batch
 
     def ask(
         self, batch: Sequence[PendingSignature], timeout: float
     ) -> Sequence[bytes | KeyBackendError]:
         """Ask the backend once; what it raises is every one's outcome."""
         try:
-            outcomes = self._key.sign_digests([each.digest for each in batch], timeout=timeout)
+            outcomes = list(
+                self._key.sign_digests([each.digest for each in batch], timeout=timeout)
+            )
         except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
             return [self._contain(exc)] * len(batch)
         except BaseException as exc:  # noqa: BLE001 - a thread that ends here is nobody's

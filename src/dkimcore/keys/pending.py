@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError, KeyUnavailable
+from dkimcore.keys.events import survive
+from dkimcore.keys.tracebacks import fresh_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["PendingSignature"]
 
+_MOMENT = 1.0  # seconds, of which a thread that is settling needs a millionth
+
 
 class PendingSignature:
     """Safe to share between threads.
+
+    Nobody ever waits for a lock of it: a process may be forked while another thread settles it.
 
     Args:
         digest: What is signed.
@@ -28,8 +35,8 @@ class PendingSignature:
 
     __slots__ = (
         "_callbacks",
+        "_first",
         "_gate",
-        "_lock",
         "_outcome",
         "attempts",
         "deadline",
@@ -43,8 +50,8 @@ class PendingSignature:
         self.deadline = deadline
         self.attempts = 0
         self._outcome: bytes | KeyBackendError | None = None
-        self._callbacks: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
+        self._callbacks: deque[Callable[[], None]] = deque()
+        self._first = threading.Lock()  # whoever gets it settles; it is never given back
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -62,14 +69,12 @@ class PendingSignature:
         Returns:
             Whether nothing was said before: the first one counts.
         """
-        with self._lock:
-            if self._outcome is not None:
-                return False
-            self._outcome = outcome
-            callbacks, self._callbacks = self._callbacks, []
+        if not self._first.acquire(blocking=False):
+            return False
+        self._outcome = outcome
         self._gate.release()
-        for call in callbacks:
-            call()
+        if self._callbacks:
+            self._call_back()
         return True
 
     def expire(self) -> None:
@@ -88,11 +93,18 @@ class PendingSignature:
         Args:
             call: What to call; by the thread that knows, or at once by this one.
         """
-        with self._lock:
-            if self._outcome is None:
-                self._callbacks.append(call)
+        self._callbacks.append(call)
+        # If it was settled meanwhile: each is taken, and so called, by one of us two.
+        if self._outcome is not None:
+            self._call_back()
+
+    def _call_back(self) -> None:
+        while True:
+            try:
+                call = self._callbacks.popleft()
+            except IndexError:
                 return
-        call()
+            survive(call)
 
     def result(self) -> bytes:
         """Return the signature, waiting for it until the deadline.
@@ -102,13 +114,16 @@ class PendingSignature:
         """
         if self._outcome is None:
             left = self.deadline - time.monotonic()
-            if self._gate.acquire(timeout=max(left, 0.0)):
-                self._gate.release()
-            else:
+            is_open = self._gate.acquire(timeout=max(left, 0.0))
+            if not is_open:
                 self.expire()
+                # A thread that was quicker says what, unless it stayed behind in a fork.
+                is_open = self._gate.acquire(timeout=_MOMENT)
+            if is_open:
+                self._gate.release()
         outcome = self._outcome
         if isinstance(outcome, bytes):
             return outcome
-        if outcome is None:  # settle() says so before it opens the gate
+        if outcome is None:
             raise KeyUnavailable("the signature was given up", uri=self.uri)
-        raise outcome.with_traceback(None)
+        raise fresh_copy(outcome)

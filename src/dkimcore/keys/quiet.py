@@ -14,6 +14,7 @@ __all__ = ["quiet_loggers"]
 class _Quiet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let pass what is for operators, without what was being handled when it was said."""
+        record.exc_info = record.exc_text = None
         return record.levelno >= logging.INFO
 
 

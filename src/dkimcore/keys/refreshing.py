@@ -12,12 +12,13 @@ import time
 from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
+from dkimcore.errors import KeyBackendError
 from dkimcore.keys.events import KeyEvent
+from dkimcore.keys.selfcheck import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dkimcore.errors import KeyBackendError
     from dkimcore.keys import KeyContext
     from dkimcore.keys.fetched import FetchedKey
     from dkimcore.keys.sections import StoreSettings
@@ -58,6 +59,7 @@ class Refresher:
         self._forget = forget
         self._clock = clock
         self._confirmed = clock()
+        self._told_age = 0.0
         self._has_changed = False
         self._is_over = False
 
@@ -86,19 +88,25 @@ class Refresher:
         """Fetch it again, and again later."""
         if self._is_over:
             return
-        try:
-            fresh = self._key.refetch()
-        except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
-            error = self._contain(exc)
-            if error.temporary:
-                self._bridge(error)
-            else:
-                self._withdraw(error)
-        else:
+        fresh, error = self._fetch()
+        if self._is_over:  # while it was fetched
+            return
+        if error is None:
             self._confirmed = self._clock()
+            self._told_age = 0.0
             if fresh is not None:
                 self._take(fresh)
             self.begin()
+        elif error.temporary:
+            self._bridge(error)
+        else:
+            self._withdraw(error)
+
+    def _fetch(self) -> tuple[FetchedKey | None, KeyBackendError | None]:
+        try:
+            return self._key.refetch(), None
+        except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
+            return None, self._contain(exc)
 
     def _take(self, fresh: FetchedKey) -> None:
         if fresh.public_key != self._key.public_key:
@@ -111,6 +119,12 @@ class Refresher:
                     "the configuration is loaded again: give the new key a new selector",
                 )
             return
+        try:
+            check_key(fresh, uri=self._stored.uri)
+        except KeyBackendError as exc:
+            text = f"what is kept under this name now is damaged ({exc.problem}); what was fetched "
+            self._tell(ERROR, "key-changed", text + "before goes on signing: write it anew")
+            return
         self._key = fresh
         self._stored.replace(fresh)
         self._tell(INFO, "key-refreshed", "the same key in another form was fetched")
@@ -120,9 +134,11 @@ class Refresher:
         if self.age > self._settings.stale:
             self._withdraw(error)
             return
-        text = f"it cannot be fetched again ({error.problem}); it goes on signing, as it has "
-        text += f"for {self.age:.0f} s, for at most {self._settings.stale:.0f} s"
-        self._tell(WARNING, "key-stale", text)
+        if self.age >= 2 * self._told_age:  # a thousand keys would say it every half minute
+            self._told_age = self.age
+            text = f"it cannot be fetched again ({error.problem}); it goes on signing, as it has "
+            text += f"for {self.age:.0f} s, for at most {self._settings.stale:.0f} s"
+            self._tell(WARNING, "key-stale", text)
         self._later(min(_RETRY_SECONDS, self._settings.refresh))
 
     def _withdraw(self, error: KeyBackendError) -> None:

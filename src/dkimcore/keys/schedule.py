@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from dkimcore.keys.events import survive
 from dkimcore.keys.forking import renew_after_fork
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ __all__ = ["Schedule"]
 class Schedule:
     """Calls things at their time.  A child process begins with an empty one.
 
-    The thread is started with the first thing to do, and ends with the process.
+    The thread is started with the first thing to do, and ends when the schedule is closed.
 
     Args:
         name: What its thread is called.
@@ -27,6 +29,7 @@ class Schedule:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._closed = False
         self.after_fork()
         renew_after_fork(self)
 
@@ -36,10 +39,11 @@ class Schedule:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
-        self._closed = False
 
     def at(self, when: float, call: Callable[[], None]) -> None:
         """Call something, which must not raise, at a time of `time.monotonic`.
+
+        Where the system has no thread for it now, the next thing to do comes with another try.
 
         Args:
             when: The time.
@@ -50,8 +54,10 @@ class Schedule:
                 return
             heapq.heappush(self._due, (when, next(self._numbers), call))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name=self._name)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, daemon=True, name=self._name)
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
             elif self._due[0][0] == when:
                 self._condition.notify()
 
@@ -68,7 +74,7 @@ class Schedule:
 
     def _run(self) -> None:
         while (call := self._next()) is not None:
-            call()
+            survive(call)
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for what is due next; None: closed."""

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, KeyUriError, SettingsError
+from dkimcore.keys.tomlplaces import places
 from dkimcore.keys.uri import is_secret_name
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ __all__ = ["BackendSection", "RecordCheck", "Sections", "StoreSettings"]
 
 _COMMON = ("type", "threads", "queue", "attempts", "connect_timeout", "read_timeout")
 _FILE_OCTETS = 1_048_576  # a thousand backends have a tenth of it
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FILES = ("-file", "-env", "-source")
+_WITH_SECRET = re.compile(r"//[^/?#\s]*:[^/?#\s]*@|PRIVATE KEY")
+_SHOWN = 64  # characters of a name that a message quotes
 
 
 class RecordCheck(StrEnum):
@@ -179,7 +181,9 @@ class BackendSection:
             problem: The cause and the cure.
             key: The key at fault.
         """
-        what = f"backend {self.name}" if key is None else f"backend {self.name}: {key}"
+        what = self.kind if self.kind.startswith("[") else f"backend {self.name}"
+        if key is not None:
+            what = f"{what}: {key[:_SHOWN]}"
         line = self.line if key is None else self.lines.get(key, self.line)
         return ConfigError(f"{what}: {problem}", file=self.file, line=line)
 
@@ -248,7 +252,7 @@ class _Reading:
     def __init__(self, path: str) -> None:
         self._path = path
         self._text = self._read()
-        self._places = _places(self._text)
+        self._places = places(self._text)
 
     def sections(self) -> Sections:
         try:
@@ -262,12 +266,14 @@ class _Reading:
         if unknown:
             name = sorted(unknown)[0]
             raise self._error(
-                f"there is no section [{name[:64]}]; there are [store] and [backend.NAME]",
-                self._line((name,), ""),
+                f"there is no section [{name[:_SHOWN]}]; there are [store] and [backend.NAME]",
+                self._line(name),
             )
         store, backends = document.get("store", {}), document.get("backend", {})
-        if not isinstance(store, dict) or not isinstance(backends, dict):
-            raise self._error("write [store] and [backend.NAME] as sections", None)
+        for name, values in (("store", store), ("backend", backends)):
+            if not isinstance(values, dict):
+                problem = "write [store] and [backend.NAME] as sections"
+                raise self._error(problem, self._line(name))
         read = {name: self._backend(name, values) for name, values in backends.items()}
         return Sections(store=self._store(store), backends=MappingProxyType(read), file=self._path)
 
@@ -287,7 +293,7 @@ class _Reading:
             raise ConfigError("it is not UTF-8, which TOML wants", file=self._path) from None
 
     def _store(self, values: dict[str, object]) -> StoreSettings:
-        lines = self._lines(("store",))
+        lines = self._lines("store")
         reader = BackendSection(
             name="store", kind="[store]", values=values, file=self._path, lines=lines
         )
@@ -295,7 +301,7 @@ class _Reading:
             if key not in _STORE_RANGES and key != "record_check":
                 known = ", ".join((*_STORE_RANGES, "record_check"))
                 raise self._error(
-                    f"[store] has no key {key[:64]}; it knows: {known}", lines.get(key)
+                    f"[store] has no key {key[:_SHOWN]}; it knows: {known}", lines.get(key)
                 )
         check = reader.text("record_check")
         if check is not None and check not in list(RecordCheck):
@@ -308,24 +314,21 @@ class _Reading:
         return StoreSettings(record_check=None if check is None else RecordCheck(check), **numbers)
 
     def _backend(self, name: str, values: object) -> BackendSection:
-        line = self._line(("backend", name), "")
+        line = self._line("backend", name)
         if not _NAME.fullmatch(name):
             raise self._error("a backend's name has letters, digits, '_', '.' and '-'", line)
         if not isinstance(values, dict):
             raise self._error(f"write [backend.{name}] as a section", line)
-        lines = self._lines(("backend", name))
+        lines = self._lines("backend", name)
         kind = values.get("type")
         if not isinstance(kind, str) or not kind:
             raise self._error(
                 f'backend {name} needs a type: "vault", "aws", "pkcs11" or another', line
             )
-        for key in values:
-            if _holds_secret(key, kind):
-                raise self._error(
-                    f"backend {name}: {key[:64]} would be a secret, and this file holds none; put "
-                    f"it into a file of mode 0600 and write {key[:64]}_file",
-                    lines.get(key, line),
-                )
+        for key, value in values.items():
+            secret = _secret(key, value, kind)
+            if secret is not None:
+                raise self._error(f"backend {name}: {secret}", lines.get(key, line))
         return BackendSection(
             name=name,
             kind=kind,
@@ -335,34 +338,40 @@ class _Reading:
             lines=MappingProxyType(lines),
         )
 
-    def _lines(self, section: tuple[str, ...]) -> dict[str, int]:
-        return {key: line for (where, key), line in self._places.items() if where == section}
+    def _lines(self, *section: str) -> dict[str, int]:
+        depth = len(section)
+        return {
+            name[depth]: line
+            for name, line in reversed(self._places.items())
+            if len(name) > depth and name[:depth] == section
+        }
 
-    def _line(self, section: tuple[str, ...], key: str) -> int | None:
-        return self._places.get((section, key))
+    def _line(self, *name: str) -> int | None:
+        return self._places.get(name)
 
     def _error(self, problem: str, line: int | None) -> SettingsError:
         return SettingsError(problem, file=self._path, line=line)
 
 
-def _holds_secret(key: str, kind: str) -> bool:
-    name = key.strip().lower().replace("_", "-")
-    if name.endswith(_FILES):
-        return False
+def _secret(key: str, value: object, kind: str) -> str | None:
+    """Say why a value is, or holds, a secret; None: it is and does not."""
+    name, shown = key.strip().lower().replace("_", "-"), key[:_SHOWN]
     # A token of PKCS#11 is a device, and its label no secret.
-    return is_secret_name(name) and not (name == "token" and kind == "pkcs11")
-
-
-def _places(text: str) -> dict[tuple[tuple[str, ...], str], int]:
-    """Find the lines of sections ("") and of the keys in them."""
-    found: dict[tuple[tuple[str, ...], str], int] = {}
-    section: tuple[str, ...] = ()
-    for number, line in enumerate(text.split("\n"), 1):
-        if match := _HEADER.match(line):
-            parts = re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', match[1])
-            section = tuple(part.strip("\"'") for part in parts)
-            found.setdefault((section, ""), number)
-        elif "=" in line:
-            key = line.partition("=")[0].strip().strip("\"'")
-            found.setdefault((section, key), number)
-    return found
+    is_named = is_secret_name(name) and not (name == "token" and kind == "pkcs11")
+    if is_named and not name.endswith(_FILES):
+        return (
+            f"{shown} would be a secret, and this file holds none; put it into a file of mode "
+            f"0600 and write {shown}_file"
+        )
+    if isinstance(value, str) and _WITH_SECRET.search(value):
+        return (
+            f"a secret stands in {shown}, and this file holds none: leave user:password@ or the "
+            "private key away, and put it into a file of mode 0600"
+        )
+    inner: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list):
+        inner = [(key, each) for each in value]
+    found = (_secret(name, each, kind) for name, each in inner)
+    return next((problem for problem in found if problem is not None), None)

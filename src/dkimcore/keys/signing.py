@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError
 from dkimcore.keys.pending import PendingSignature
+from dkimcore.keys.stored import StoredKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,10 +27,8 @@ def start_signing(
         deadline: Until when it is wanted, on the clock of `time.monotonic`; None: as long as
             the key's store says.
     """
-    start = getattr(key, "start", None)
-    if start is not None:
-        pending: PendingSignature = start(digest, deadline)
-        return pending
+    if isinstance(key, StoredKey):
+        return key.start(digest, deadline)
     pending = PendingSignature(digest, uri=getattr(key, "uri", "the key"), deadline=0.0)
     try:
         pending.settle(key.sign_digest(digest))

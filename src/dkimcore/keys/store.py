@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from dataclasses import dataclass, field
 from hashlib import sha256
 from logging import INFO, WARNING
 from typing import TYPE_CHECKING, cast
@@ -29,10 +27,13 @@ from dkimcore.errors import (
 from dkimcore.keys import KeyContext
 from dkimcore.keys.contain import Containment
 from dkimcore.keys.events import KeyEvent
+from dkimcore.keys.failures import Failures
 from dkimcore.keys.forking import renew_after_fork
+from dkimcore.keys.opening import Openers, Opening
 from dkimcore.keys.refreshing import Refresher
 from dkimcore.keys.registry import KeyBackends
-from dkimcore.keys.stored import is_local_scheme, stored_key
+from dkimcore.keys.stored import StoredKey, is_local_scheme, stored_key
+from dkimcore.keys.tracebacks import fresh_copy
 from dkimcore.keys.uri import KeyUri
 
 if TYPE_CHECKING:
@@ -42,34 +43,12 @@ if TYPE_CHECKING:
     from dkimcore.errors import KeyBackendError
     from dkimcore.keys import SigningKey
     from dkimcore.keys.fetched import FetchedKey
-    from dkimcore.keys.stored import StoredKey
 
 __all__ = ["KeyStore"]
 
 
 _OPENING = 32
 """How many keys that are kept elsewhere are opened at once; others wait."""
-
-_BRIEFLY = 1.0
-"""How long, in seconds, a failure that may pass is remembered at most: the endpoint's breaker
-knows when its backend is down."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a key could not be opened lately, and until when that counts."""
-
-    error: DkimError
-    until: float
-
-
-@dataclass(slots=True)
-class _Opening:
-    """A key that one thread is opening and others may wait for."""
-
-    done: threading.Event = field(default_factory=threading.Event)
-    key: StoredKey | None = None
-    error: DkimError | None = None
 
 
 class KeyStore:
@@ -85,28 +64,30 @@ class KeyStore:
 
     __slots__ = (
         *("__weakref__", "_backends", "_closed", "_containment", "_failures", "_forgotten"),
-        *("_keys", "_lock", "_openings", "_refreshers", "_turns"),
+        *("_keys", "_lock", "_openers", "_openings", "_refreshers"),
     )
 
     def __init__(self, *, context: KeyContext | None = None) -> None:
         self._backends = KeyBackends()
         self._containment = Containment(KeyContext() if context is None else context)
         self._keys: dict[str, StoredKey] = {}
-        self._failures: dict[str, _Failure] = {}
+        self._failures = Failures()
         self._refreshers: dict[str, Refresher] = {}
         self._forgotten: list[StoredKey] = []
         self._closed = False
+        self._openers = Openers(_OPENING)
         self._start()
         renew_after_fork(self)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._turns = threading.BoundedSemaphore(_OPENING)
-        self._openings: dict[str, _Opening] = {}
+        self._openings: dict[str, Opening] = {}
 
     def after_fork(self) -> None:
         """Go on in a child process: what the parent was opening is nothing here."""
         self._start()
+        self._openers.after_fork()
+        self._failures.after_fork()
         for refresher in self._refreshers.values():
             refresher.begin()
 
@@ -144,11 +125,11 @@ class KeyStore:
             if key is not None:
                 self._keys[uri] = key  # the next message finds it under this spelling
                 return key
-            self._refuse_known_failure(name)
+            self._failures.refuse(name)
             opening = self._openings.get(name)
             ours = opening is None
             if opening is None:
-                opening = self._openings[name] = _Opening()
+                opening = self._openings[name] = Opening()
         if is_local_scheme(parsed.scheme):
             if ours:
                 self._finish(opening, parsed, name)
@@ -156,28 +137,20 @@ class KeyStore:
         else:
             self._wait_for(opening, parsed, name, ours=ours)
         if opening.key is None:
-            raise opening.error or KeyUnavailable("opening it was interrupted", uri=name)
+            error = opening.error or KeyUnavailable("opening it was interrupted", uri=name)
+            raise fresh_copy(error)
         return opening.key
 
-    def _wait_for(self, opening: _Opening, uri: KeyUri, name: str, *, ours: bool) -> None:
+    def _wait_for(self, opening: Opening, uri: KeyUri, name: str, *, ours: bool) -> None:
         """Wait until a key is open that is kept elsewhere; it goes on being opened after that."""
-        deadline = time.monotonic() + self.context.sections.store.deadline
-        if ours:
-            threading.Thread(
-                target=self._finish_in_turn,
-                args=(opening, uri, name),
-                daemon=True,
-                name=f"opens {uri.scheme}",
-            ).start()
-        if not opening.done.wait(deadline - time.monotonic()):
+        seconds = self.context.sections.store.deadline
+        if ours and not self._openers.begin(lambda: self._finish(opening, uri, name)):
+            error = KeyUnavailable("the system has no thread to open it; see its limits", uri=name)
+            self._conclude(opening, name, error)
+        if not opening.done.wait(seconds):
             raise KeyUnavailable(
                 "it is not open yet: its backend is slow or down, and goes on being asked", uri=name
             )
-
-    def _finish_in_turn(self, opening: _Opening, uri: KeyUri, name: str) -> None:
-        # What is no Exception would end this thread, which is nobody's; whoever waits is told.
-        with self._turns, contextlib.suppress(BaseException):
-            self._finish(opening, uri, name)
 
     def is_open(self, uri: str) -> bool:
         """Whether `get` has a key at hand under this spelling: it need not be opened."""
@@ -217,7 +190,7 @@ class KeyStore:
         """
         name = str(KeyUri.parse(uri))
         with self._lock:
-            self._failures.pop(name, None)
+            self._failures.forget(name)
             key = self._keys.get(name)
             if key is None:
                 return
@@ -274,42 +247,46 @@ class KeyStore:
             return self._containment.contain(exc, uri=key.uri)
         return None
 
-    def _finish(self, opening: _Opening, uri: KeyUri, name: str) -> None:
+    def _finish(self, opening: Opening, uri: KeyUri, name: str) -> None:
         """Open a key and wake up whoever waits for it, come what may."""
+        outcome: StoredKey | DkimError | None = None
         try:
-            opening.key = self._contained(lambda: self._open(uri, name), name)
+            outcome = self._opened(uri, name)
         except DkimError as exc:
-            opening.error = exc
+            outcome = exc
         finally:
-            with self._lock:
-                self._openings.pop(name, None)
-                late = opening.key if self._closed else None
-                if late is not None:
-                    opening.key, opening.error = None, StateError("the KeyStore is closed")
-                elif opening.key is not None:
-                    self._keys[name] = opening.key
-            if late is None and not is_local_scheme(uri.scheme):
+            if not self._conclude(opening, name, outcome) and not is_local_scheme(uri.scheme):
                 self._judge(opening, name)
-            opening.done.set()
-            if late is not None:
-                self._close(late)
 
-    def _judge(self, opening: _Opening, name: str) -> None:
+    def _conclude(self, opening: Opening, name: str, outcome: StoredKey | DkimError | None) -> bool:
+        """Say what became of an opening; return whether that is too late, for all is closed."""
+        with self._lock:
+            self._openings.pop(name, None)
+            is_late = self._closed
+            if is_late:
+                opening.error = StateError("the KeyStore is closed")
+            elif isinstance(outcome, DkimError):
+                opening.error = outcome
+            elif outcome is not None:
+                opening.key = self._keys[name] = outcome
+        opening.done.set()
+        if is_late and isinstance(outcome, StoredKey):
+            self._close(outcome)
+        return is_late
+
+    def _judge(self, opening: Opening, name: str) -> None:
         """Remember what became of a key that is kept elsewhere, and say it."""
         key, error = opening.key, opening.error
         if key is None:
             if error is None:
                 return
-            seconds = self.context.sections.store.negative
-            if error.temporary:
-                seconds = min(seconds, _BRIEFLY)
-            self._failures[name] = _Failure(error, time.monotonic() + seconds)
+            self._failures.add(name, error, seconds=self.context.sections.store.negative)
             problem = getattr(error, "problem", str(error))
             event = KeyEvent(
                 level=WARNING, event="key-refused", text=f"cannot be used: {problem}", uri=name
             )
         else:
-            self._failures.pop(name, None)
+            self._failures.forget(name)
             self._keep_fresh(key, name)
             digest = sha256(key.public_key.encode()).hexdigest()
             text = (
@@ -330,21 +307,34 @@ class KeyStore:
             contain=lambda exc: self._containment.contain(exc, uri=name),
             forget=lambda: self.forget(name),
         )
-        self._refreshers[name] = refresher
+        with self._lock:
+            if self._keys.get(name) is not key:  # forgotten meanwhile
+                return
+            self._refreshers[name] = refresher
         refresher.begin()
-
-    def _refuse_known_failure(self, name: str) -> None:
-        failure = self._failures.get(name)
-        if failure is None:
-            return
-        if time.monotonic() < failure.until:
-            raise failure.error.with_traceback(None)
-        del self._failures[name]
 
     def _open(self, uri: KeyUri, name: str) -> SigningKey:
         if uri.scheme == "inline":
             raise KeyNotFound("no key was added under this name", uri=name)
         return self._backends.get(uri.scheme)(uri, self._containment.context)
+
+    def _opened(self, uri: KeyUri, name: str) -> StoredKey:
+        """Open a key and check it; close what fails that."""
+        key: SigningKey | None = None
+
+        def make() -> SigningKey:
+            nonlocal key
+            key = self._open(uri, name)
+            return key
+
+        try:
+            return self._contained(make, name)
+        except DkimError:
+            close = getattr(key, "close", None)
+            if callable(close):
+                with contextlib.suppress(Exception):  # what failed before is said
+                    close()
+            raise
 
     def _contained(self, make: Callable[[], SigningKey], name: str) -> StoredKey:
         error: DkimError

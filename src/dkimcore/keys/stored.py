@@ -13,6 +13,7 @@ from dkimcore.errors import KeyBackendError, KeyUnusable
 from dkimcore.keys.pending import PendingSignature
 from dkimcore.keys.sections import BackendSection
 from dkimcore.keys.selfcheck import check_key
+from dkimcore.keys.tracebacks import fresh_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,7 +128,7 @@ class StoredKey:
         """
 
         def refuse(_: bytes) -> bytes:
-            raise error.with_traceback(None)
+            raise fresh_copy(error)
 
         self._sign = refuse
 
