@@ -43,8 +43,8 @@ class Point:
     """A figure with its spread.
 
     Attributes:
-        x: Connections.
-        y: Messages a second.
+        x: Connections, or what else the panel has across.
+        y: Messages a second, or what else it has upwards.
         low: The least of the turns.
         high: The greatest.
     """
@@ -79,10 +79,14 @@ class Panel:
     Attributes:
         title: Stands above it.
         lines: At least one with a point.
+        across: What stands below it.
+        upwards: What stands beside it.
     """
 
     title: str
     lines: Sequence[Line]
+    across: str = "connections"
+    upwards: str = "messages per second"
 
 
 def draw(title: str, panels: Sequence[Panel]) -> str:
@@ -148,10 +152,10 @@ def _panel(panel: Panel) -> list[str]:
     for number in xs:
         parts.append(_text(across(number), HEIGHT - BOTTOM + 17, str(number), anchor="middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 10, "connections", anchor="middle"))
+    parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 10, panel.across, anchor="middle"))
     parts.append(
         f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">'
-        "messages per second</text>"
+        f"{escape(panel.upwards)}</text>"
     )
     for line in panel.lines:
         spots = [(across(one.x), down(one.y), down(one.low), down(one.high)) for one in line.points]
