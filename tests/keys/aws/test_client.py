@@ -247,7 +247,7 @@ class TestExpired:
                 f"aws_secret_access_key={SECRET_KEY}\naws_session_token={token}\n"
             )
 
-        write("old")
+        write("token-of-the-old")
         return write
 
     @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
@@ -255,14 +255,14 @@ class TestExpired:
         concealed = []
         made = client(proxy.url, conceal=concealed.append)
         call(made)
-        write("new")
+        write("token-of-the-new")
         proxy.inject(aws_error(code), times=1)
 
         call(made)
 
         tokens = [request.fields[b"x-amz-security-token"] for request in proxy.recent]
-        assert tokens == [b"old", b"old", b"new"]
-        assert concealed == [SECRET_KEY, "old", SECRET_KEY, "new"]
+        assert tokens == [b"token-of-the-old", b"token-of-the-old", b"token-of-the-new"]
+        assert concealed == [SECRET_KEY, "token-of-the-old", SECRET_KEY, "token-of-the-new"]
 
     def test_without_a_newer_one_it_is_over(self, client, proxy, write):
         made = client(proxy.url)
@@ -278,7 +278,7 @@ class TestExpired:
         with proxy.broken(aws_error("ExpiredTokenException")):
             with pytest.raises(KeyDenied):
                 call(made)
-            write("new")
+            write("token-of-the-new")
             with pytest.raises(KeyDenied):
                 call(made)
 

@@ -69,6 +69,14 @@ def test_each_secret_is_concealed_once(login, monkeypatch):
     assert SECRET_KEY not in repr(made)
 
 
+def test_a_word_of_an_emulator_is_no_secret(login, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    made = login("eu-west-1")
+
+    assert made.credentials().secret_key == "test"
+    assert made.concealed == []
+
+
 @pytest.mark.usefixtures("no_environment")
 def test_a_profile(login, config, credentials):
     config("[profile mail]\nregion = eu-north-1\n")
@@ -124,22 +132,22 @@ def test_sts_that_is_not_there(login, config, credentials, monkeypatch, unused_p
 
 
 def test_an_expired_login_is_looked_for_again(login, no_environment, credentials):
-    credentials("AKIAOLD", "old", "old-token")
+    credentials("AKIAOLD", "secret-of-the-old", "token-of-the-old")
     made = login("eu-west-1")
     old = made.credentials()
 
     assert not made.has_newer(old)  # the file says the same
-    credentials("AKIANEW", "new", "new-token")
+    credentials("AKIANEW", "secret-of-the-new", "token-of-the-new")
     assert not made.has_newer(old)  # not so soon again
     made._searched = float("-inf")
     assert made.has_newer(old)
     assert made.credentials().access_key == "AKIANEW"
     assert made.has_newer(old)  # another thread comes with the old one
-    assert made.concealed[-2:] == ["new", "new-token"]
+    assert made.concealed[-2:] == ["secret-of-the-new", "token-of-the-new"]
 
 
 def test_no_newer_login_where_there_is_none_any_more(login, no_environment, credentials, tmp_path):
-    credentials("AKIAOLD", "old", "old-token")
+    credentials("AKIAOLD", "secret-of-the-old", "token-of-the-old")
     made = login("eu-west-1")
     old = made.credentials()
     (tmp_path / "aws-credentials").unlink()

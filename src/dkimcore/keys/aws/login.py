@@ -39,6 +39,8 @@ _LOGIN_CONFIG = Config(
     connect_timeout=1.0, read_timeout=3.0, retries={"mode": "standard", "total_max_attempts": 2}
 )
 _MODELS = create_loader()
+# AWS's have 40 letters and more; a word of an emulator's would be found in every text.
+_LONG_ENOUGH = 16
 _SOONEST = 5.0  # seconds between two searches for a login that is not expired
 _NO_REGION = (
     "it is not said in which region the key is: add region= to the URI or to the section, or set "
@@ -89,6 +91,7 @@ class AwsLogin:
         self._searched = float("-inf")
         self._session = self._begin()
         self.place = _place(self._session, section, region)
+        quiet_loggers(*_LIBRARIES)  # the client that was made there made loggers
 
     def _begin(self) -> Any:
         session = botocore.session.Session(profile=self._profile)
@@ -133,7 +136,7 @@ class AwsLogin:
 
     def _keep(self, found: Any) -> None:
         for secret in (found.secret_key, found.token):
-            if secret:
+            if secret and len(secret) >= _LONG_ENOUGH:
                 self._conceal(secret)
         quiet_loggers(*_LIBRARIES)  # looking for them made more loggers
         self._latest = found
