@@ -49,6 +49,7 @@ struct control {
     word sessions;     /* the most that the token grants; 0: any number */
     word open;         /* sessions that are open */
     word init_flags;   /* what C_Initialize was called with last */
+    word tries;        /* wrong PINs in a row that lock the token; the last try shows; 0: none */
     word hidden_count; /* attributes that are not told: class and type */
     struct {
         word class, type;
@@ -56,7 +57,7 @@ struct control {
 };
 
 enum { INITIALIZE = 0, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, OPEN_SESSION = 12,
-       CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14, GET_ATTRIBUTE_VALUE = 24,
+       CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14, LOGIN = 18, GET_ATTRIBUTE_VALUE = 24,
        SIGN = 43 };
 
 struct attribute {
@@ -71,6 +72,8 @@ static struct control nothing;
 static struct control *control = &nothing;
 
 static word after(int number, word result, word *a) {
+    if (number == LOGIN && control->tries)
+        control->flags |= result == 0xA0 && --control->tries == 1 ? 0x20000 : 0;
     if (number == GET_TOKEN_INFO && result == 0)
         *(word *)(a[1] + 96) |= control->flags;
     if (number == OPEN_SESSION && result == 0)

@@ -54,7 +54,7 @@ _ONE = 64  # octets about one function
 _COMMON = 68 * _ONE
 _FIELDS = ("calls", "code", "times", "hangs", "delay", "now", "most")
 _SETTINGS = (
-    *("removed", "flags", "bare_point", "wrong", "sessions", "open", "init_flags"),
+    *("removed", "flags", "bare_point", "wrong", "sessions", "open", "init_flags", "tries"),
     "hidden_count",
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+import subprocess
+import sys
 import traceback
 
 import pytest
@@ -97,6 +99,57 @@ def test_a_wrong_pin_is_known_again_by_the_child_of_a_process(context, token, sh
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert shim.calls("C_Login") == 1
+
+
+def test_processes_log_in_one_after_another(hold, store, token, shim, pin_file):
+    """Each then sees, by the token's flags, what became of the one before."""
+    path = pin_file(token.hsm.pin)
+    uri = token.uri(token.rsa, module=shim.path, **{"pin-source": path})
+    keys = store(attempts=1, connect_timeout=0.1, read_timeout=0.1)
+    with hold(path):
+        with pytest.raises(KeyUnavailable, match="another process that logs in with the PIN in"):
+            keys.get(uri)
+        assert shim.calls("C_Login") == 0
+    keys.forget(uri)
+    assert keys.get(uri).public_key.bits == 2048
+    with hold(path):  # it is held for the login only
+        assert len(keys.get(uri).sign_digest(bytes(32))) == 256
+
+
+@pytest.fixture
+def hold():
+    """Holds a file's lock, as another process does while it logs in."""
+    import contextlib
+    import fcntl
+
+    @contextlib.contextmanager
+    def holding(path):
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
+    return holding
+
+
+def test_four_workers_with_a_wrong_pin_leave_the_token_a_try(token, shim, wrong_pin, pin_file):
+    """The token's flag is raised as a real one does: after all tries but one."""
+    script = (
+        "import sys\n"
+        "from dkimcore.errors import KeyDenied\n"
+        "from dkimcore.keys import KeyContext\n"
+        "from dkimcore.keys.pkcs11.key import open_key\n"
+        "from dkimcore.keys.uri import KeyUri\n"
+        "try:\n"
+        "    open_key(KeyUri.parse(sys.argv[1]), KeyContext())\n"
+        "except KeyDenied:\n"
+        "    sys.exit(77)\n"
+    )
+    uri = token.uri(token.rsa, module=shim.path, **{"pin-source": pin_file(wrong_pin)})
+    shim.set("tries", 3)
+    shim.delay("C_Login", 0.2)  # all would be in there at once
+    workers = [subprocess.Popen([sys.executable, "-c", script, uri]) for _ in range(4)]
+    assert [worker.wait(timeout=60) for worker in workers] == [77] * 4
+    assert shim.calls("C_Login") == 2
 
 
 def test_a_pin_that_was_mended_is_tried(store, token, shim, wrong_pin, pin_file):

@@ -40,7 +40,16 @@ class Login:
         self._observer = observer
         self._endpoint = endpoint
 
-    def user(self, cryptoki: Cryptoki, session: int, *, slot: int, module: str, uri: str) -> None:
+    def user(
+        self,
+        cryptoki: Cryptoki,
+        session: int,
+        *,
+        slot: int,
+        module: str,
+        deadline: float,
+        uri: str,
+    ) -> None:
         """Log in as the token's user, for all sessions of this process.
 
         Args:
@@ -48,16 +57,19 @@ class Login:
             session: A session with the token.
             slot: The token's slot.
             module: The module's path.
+            deadline: Until when to wait for another process that logs in.
             uri: What errors name.
 
         Raises:
             KeyDenied: There is no PIN, it was refused, or trying it might lock the token.
             KeyUnusable: The token wants its PIN typed in at a keypad.
+            KeyUnavailable: Another process is logging in.
             CryptokiError: The module failed otherwise.
         """
-        token = cryptoki.token_info(slot)
-        self._refuse_to_try(token, uri)
-        self._try(cryptoki, session, User.USER, name=f"{module} {token.serial}", uri=uri)
+        with self._pin.turn(deadline, uri=uri):
+            token = cryptoki.token_info(slot)
+            self._refuse_to_try(token, uri)
+            self._try(cryptoki, session, User.USER, name=f"{module} {token.serial}", uri=uri)
         self._observer.event(
             KeyEvent(
                 level=INFO,

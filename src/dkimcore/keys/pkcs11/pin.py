@@ -6,22 +6,27 @@ this process: real tokens lock after a few tries.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import KeyDenied
+from dkimcore.errors import KeyDenied, KeyUnavailable
 from dkimcore.keys.permissions import read_private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["PinSource", "is_refused", "refuse", "wiped"]
 
 # A vendor's "user:password" is the longest kind; tokens themselves stop at 255 and less.
 _MAX_OCTETS = 1024
+_TO_LOCK = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_PAUSE = 0.01  # seconds; a login takes a token longer
 
 _CURE = (
     "write pin_file = into its section, ?pin-source=file:/path into the URI, or set "
@@ -80,6 +85,43 @@ class PinSource:
             raise KeyDenied(f"the token wants a PIN, and none was given; {_CURE}", uri=uri)
         raise KeyDenied(f"{self.where} is empty or not there; write it there", uri=uri)
 
+    @contextlib.contextmanager
+    def turn(self, deadline: float, *, uri: str) -> Iterator[None]:
+        """Be the only one on this machine that tries the PIN in this file.
+
+        Workers that start together would all try a wrong one before any of them could see, by
+        the token's flags, that it was.  A file that only we can read cannot be held by others.
+
+        Args:
+            deadline: Until when to wait for one's turn.
+            uri: What errors name.
+
+        Raises:
+            KeyUnavailable: It did not come.
+        """
+        try:
+            descriptor = None if self.file is None else os.open(self.file, _TO_LOCK)
+        except OSError:
+            descriptor = None  # reading it says why
+        if descriptor is None:
+            yield
+            return
+        try:
+            while not _locked(descriptor):
+                if time.monotonic() >= deadline:
+                    raise KeyUnavailable(
+                        f"another process that logs in with {self.where} does not come to an end",
+                        uri=uri,
+                    )
+                time.sleep(_PAUSE)
+            try:
+                yield
+            finally:
+                # Closing would not do: a child that was forked meanwhile has it open too.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
+
     def _read(self, uri: str) -> bytearray | None:
         if self.file is not None:
             octets = read_private_file(
@@ -88,6 +130,16 @@ class PinSource:
             return bytearray(octets.partition(b"\n")[0].rstrip(b"\r"))
         text = self.secret("pin") if self.variable is None else os.environ.get(self.variable)
         return None if text is None else bytearray(text, "utf-8", "surrogatepass")
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True
 
 
 def wiped(pin: bytearray | None) -> None:

@@ -247,7 +247,14 @@ class SessionPool:
             if token.flags & TokenFlag.LOGIN_REQUIRED and not cryptoki.is_user(handle):
                 with module.held(deadline, uri=uri):
                     if not cryptoki.is_user(handle):
-                        self.login.user(cryptoki, handle, slot=slot, module=module.path, uri=uri)
+                        self.login.user(
+                            cryptoki,
+                            handle,
+                            slot=slot,
+                            module=module.path,
+                            deadline=deadline,
+                            uri=uri,
+                        )
         except BaseException:
             self._end(session)
             raise
