@@ -1,13 +1,14 @@
 """A key backend of a third party, with a key maker: a folder in which keys sign "elsewhere".
 
 ``shelf:NAME?version=N``; its section says where the folder is.  A file ``down`` in the folder
-makes it unavailable, ``locked`` denies everything.  Keys are never replaced.  Some names are bad
+makes it unavailable, ``locked`` denies everything, ``dusty`` makes it warn.  Keys are never replaced.  Some names are bad
 makers: ``liar`` keeps another key than it says, ``leaky`` quotes the key in what it raises,
 ``second`` signs with another key than it was given.
 """
 
 from __future__ import annotations
 
+from logging import WARNING
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from dkimcore.errors import KeyDenied, KeyNotFound, KeyUnavailable, KeyUnusable, KeyUriError
 from dkimcore.keys import MadeKey
+from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.generation import generate_pem
 from dkimcore.keys.memory import MemoryKey, decode_private_key
 from dkimcore.keys.remote import RemoteKeyBase
@@ -49,6 +51,10 @@ def folder_of(uri, context):
         raise KeyUnavailable("the shelf is down; put it up again", uri=str(uri))
     if (path / "locked").exists():
         raise KeyDenied("the shelf is locked; ask who has the key to it", uri=str(uri))
+    if (path / "dusty").exists():
+        text = "there is dust on it; wipe it off"
+        event = KeyEvent(level=WARNING, event="dust", text=text, uri=str(uri))
+        context.observer.event(event)
     return path, context.endpoint(section)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import dkim
 import pytest
 
@@ -217,3 +220,43 @@ def test_a_missing_extra_is_named(program, tmp_path, module, extra, uri, verb):
     assert f"pip install 'dkimcore[{extra}]'" in ran.err
     assert ran.err.count("\n") == 1
     assert not (tmp_path / "absent.txt").exists()
+
+
+def test_rows_of_a_key_table_without_a_domain_and_with_the_key_itself(run, keys, configure):
+    pem = (keys / "s1-ed25519.private").read_text()
+    base64 = "".join(pem.splitlines()[1:-1])
+    conf = configure(f"any %:s1:{keys}/s1.private\ninline example.com:s1-ed25519:{base64}\n")
+    ran = run("key", "check", "-x", conf)
+    assert (ran.status, ran.err) == (0, "")
+    first, second, *_ = ran.out.decode().splitlines()
+    assert first.endswith("KeyTable:1: not checked: no domain is listed for it; name its KEYURI")
+    assert second.startswith("inline:inline/")
+    assert second.endswith("KeyTable:2): good")
+    assert base64 not in ran.out.decode()
+    skipped, checked = run("key", "check", "-x", conf, "--json").json
+    assert (skipped["status"], checked["status"]) == ("skipped", "ok")
+
+
+def test_a_broken_row_is_told_with_its_place(run, configure):
+    ran = run("key", "check", "-x", configure("bad example.com\n"))
+    assert (ran.status, ran.out) == (78, b"")
+    assert ran.err.startswith("dkimcore key: ")
+    assert "KeyTable:1: " in ran.err
+
+
+def test_no_command_that_makes_keys_imports_what_it_does_not_use():
+    code = (
+        "import sys, dkimcore.cli.keygen, dkimcore.cli.key;"
+        "print({name.partition('.')[0] for name in sys.modules}"
+        " & {'dkimcore_milter', 'hvac', 'botocore', 'boto3', 'requests', 'rich'})"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert ran.stdout == "set()\n"
+
+
+def test_a_warning_of_a_backend_is_printed(run, shelf, stored):
+    uri, _ = stored()
+    (shelf.folder / "dusty").touch()
+    ran = run("record", "--key", uri, "--backends", shelf.backends)
+    assert ran.status == 0
+    assert f"dkimcore: {uri}: there is dust on it; wipe it off\n" in ran.err

@@ -16,7 +16,6 @@ from dkimcore.cli.keymaking import (
     key_table_row,
     make_key,
     open_made_key,
-    refuse_other_signatures,
 )
 from dkimcore.cli.options import (
     HELP,
@@ -93,8 +92,8 @@ def import_key(
     """Move a private key to another key backend.
 
     SOURCE is a file with the key: PEM or DER, encrypted or not.  The key is checked in full,
-    brought to where --to says, opened there by its new name, and must then make the same
-    signatures.  So the key record in the DNS stays as it is.
+    brought to where --to says and opened there by its new name; what it signs must then verify
+    with the public half that it has in the file.  So the key record in the DNS stays as it is.
 
     With -d and -s it is first compared with that record, and a row for the KeyTable is printed.
 
@@ -188,7 +187,6 @@ class _Moving:
                     "report it to the authors of the key backend",
                     status=Exit.SOFTWARE,
                 )
-            refuse_other_signatures(key, self.key, uri=made.uri)
 
 
 def _compare(key: SigningKey, use: _Use, resolver: TxtResolver) -> None:

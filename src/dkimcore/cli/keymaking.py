@@ -6,11 +6,10 @@ secret.  Files are made by `keyfiles`.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from dkimcore.cli.exits import CommandError, Exit
-from dkimcore.errors import ConfigError, KeyUnusable
+from dkimcore.errors import ConfigError
 from dkimcore.keys.contain import Containment
 from dkimcore.keys.registry import KeyMakers
 from dkimcore.keys.uri import KeyUri
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from dkimcore.keys.store import KeyStore
     from dkimcore.protocol.names import DomainName, Selector
 
-__all__ = ["key_table_row", "make_key", "open_made_key", "refuse_other_signatures"]
+__all__ = ["key_table_row", "make_key", "open_made_key"]
 
 
 def make_key(
@@ -79,25 +78,6 @@ def open_made_key(made: MadeKey, store: KeyStore) -> SigningKey:
             status=Exit.SOFTWARE,
         )
     return key
-
-
-def refuse_other_signatures(key: SigningKey, original: SigningKey, *, uri: str) -> None:
-    """Check that two keys make the same signatures, which both algorithms promise.
-
-    Args:
-        key: The one.
-        original: The other.
-        uri: What errors call the first.
-
-    Raises:
-        KeyBackendError: One of them cannot sign.
-        KeyUnusable: They differ.
-    """
-    digest = sha256(b"dkimcore compares two keys").digest()
-    if key.sign_digest(digest) != original.sign_digest(digest):
-        raise KeyUnusable(
-            "it does not sign as the key that was moved there; do not use it", uri=uri
-        )
 
 
 def key_table_row(domain: DomainName, selector: Selector, uri: str) -> str:
