@@ -1,9 +1,9 @@
 """A key backend of a third party, with a key maker: a folder in which keys sign "elsewhere".
 
 ``shelf:NAME?version=N``; its section says where the folder is.  A file ``down`` in the folder
-makes it unavailable, ``locked`` denies everything, ``dusty`` makes it warn.  Keys are never replaced.  Some names are bad
-makers: ``liar`` keeps another key than it says, ``leaky`` quotes the key in what it raises,
-``second`` signs with another key than it was given.
+makes it unavailable, ``locked`` denies everything, ``dusty`` makes it warn.  Keys are never
+replaced.  Some names are bad makers: ``liar`` keeps another key than it says, ``leaky`` quotes
+the key in what it raises, ``second`` signs with another key than it was given.
 """
 
 from __future__ import annotations
