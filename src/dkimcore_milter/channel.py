@@ -1,8 +1,8 @@
 """A socket and the conversation on it: reads, writes what fits, waits when it must.
 
-While something waits to be sent, or a thread works for the conversation, nothing is read, and
-no thread begins to work: an MTA that does not read answers gets no more of them.  Which channel
-has its turn is `loop`'s.
+While something waits to be sent, or a thread or a key service works for the conversation, nothing
+is read, and no such work is begun: an MTA that does not read answers gets no more of them.  Which
+channel has its turn is `loop`'s.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Host(Protocol):
     def work(self, channel: Channel) -> None:
         """Let a thread do the conversation's work, and call `Channel.resume`."""
 
+    def begin(self, channel: Channel) -> None:
+        """Begin what the conversation waits for, and call `Channel.resume` when it is there."""
+
     def drop(self, channel: Channel) -> None:
         """Close it."""
 
@@ -63,7 +66,7 @@ class Channel:
         conversation: The conversation.
         events: What it waits for.
         heard: When octets came last.
-        working: Whether a thread works for it.
+        working: Whether a thread works for it, or keys that are kept elsewhere do.
         gone: Whether its socket was closed.
     """
 
@@ -126,7 +129,7 @@ class Channel:
             self._settle()
 
     def resume(self, go_on: Callable[[], bytes]) -> None:
-        """Go on after a thread's work."""
+        """Go on after others' work."""
         self.working = False
         self.heard = self._host.now
         if not self.gone:
@@ -149,7 +152,7 @@ class Channel:
             self._put(out)
 
     def _put(self, out: bytes) -> None:
-        if self._unsent is not None:  # no more than progress that was told while a thread worked
+        if self._unsent is not None:  # no more than progress that was told meanwhile
             self._unsent = memoryview(bytes(self._unsent) + out)
             return
         sent = self._try_send(out)
@@ -191,5 +194,8 @@ class Channel:
         if need is Need.WORK and not self.working:
             self.working = True
             host.work(self)
+        elif need is Need.SIGNAL and not self.working:
+            self.working = True
+            host.begin(self)
         elif need is Need.TURN:
             host.again(self)

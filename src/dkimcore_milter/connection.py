@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dkimcore_milter.engine import Engine
     from dkimcore_milter.logline import LogSink
     from dkimcore_milter.meter import Meter
+    from dkimcore_milter.outcome import Work
     from dkimcore_milter.peer import Macros, Peer
 
 __all__ = ["Connection"]
@@ -51,7 +52,9 @@ class Connection:
     """
 
     __slots__ = (
+        "_asked_at",
         "_broken",
+        "_ending",
         "_engine",
         "_is_broken_for_good",
         "_log",
@@ -59,6 +62,7 @@ class Connection:
         "_meter",
         "_session",
         "_tally",
+        "_told_at",
     )
 
     def __init__(self, engine: Engine, *, log: LogSink, macros: Macros, meter: Meter) -> None:
@@ -67,6 +71,8 @@ class Connection:
         self._macros = macros
         self._broken: Reply | None = None
         self._is_broken_for_good = False
+        self._ending: Work | None = None
+        self._asked_at = self._told_at = 0.0
         self._meter = meter
         self._tally = Tally(meter)
         self._session = Session(engine, log=log, macros=macros, meter=meter)
@@ -114,12 +120,49 @@ class Connection:
 
     @property
     def may_be_slow(self) -> bool:
-        """Whether `end_of_message` may wait for others, and is better called by a thread."""
+        """Whether others may have to be waited for at the end of the message."""
         return self._broken is None and self._session.may_be_slow
 
     def end_of_message(self) -> Conclusion:
-        """Conclude: what to change, and the answer."""
-        made = self._timed(self._session.end_of_message)
+        """Conclude: what to change, and the answer.  Waits for whom it has to."""
+        return self._concluded(self._timed(self._session.end_of_message))
+
+    def begin_end_of_message(self, notify: Callable[[], None]) -> Conclusion | None:
+        """Conclude, as far as nobody has to be waited for.
+
+        Args:
+            notify: Called once, by any thread, as soon as `complete_end_of_message` is to be
+                called, if there is no conclusion yet; must not raise.
+        """
+
+        def told() -> None:
+            self._told_at = monotonic()
+            notify()
+
+        made = self._timed(self._session.begin_end_of_message, told)
+        if isinstance(made, Conclusion | Reply):
+            return self._concluded(made)
+        self._ending = made
+        self._asked_at = monotonic()
+        return None
+
+    def complete_end_of_message(self) -> Conclusion | None:
+        """Conclude; None: call `finish_end_of_message`, which waits."""
+        self._tally.spent += max(0.0, self._told_at - self._asked_at)
+        made = self._timed(lambda: self._begun().complete())
+        return None if made is None else self._concluded(made)
+
+    def finish_end_of_message(self) -> Conclusion:
+        """Conclude, waiting for whom we have to; may be called by another thread."""
+        return self._concluded(self._timed(lambda: self._begun().finish()))
+
+    def _begun(self) -> Work:
+        if self._ending is None:
+            raise AssertionError("no end of a message was begun")
+        return self._ending
+
+    def _concluded(self, made: Conclusion | Reply) -> Conclusion:
+        self._ending = None
         if not isinstance(made, Conclusion):
             is_held = internal_action(self._engine.settings.actions) is Action.QUARANTINE
             made = _HELD if is_held else Conclusion((), made)
@@ -133,7 +176,7 @@ class Connection:
 
     def close(self) -> None:
         """Free everything; nothing may be called afterwards.  Again is harmless."""
-        self._broken = None
+        self._broken = self._ending = None
         self._tally.abandon()
         self._call(self._session.close)
 

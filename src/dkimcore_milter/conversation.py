@@ -4,12 +4,14 @@ Keeps where the conversation stands, what was agreed on, the macros, and the fie
 until it ends; the decisions are a `Connection`'s.  Field values are all octets behind the
 colon, with CRLF for the LF that MTAs put into folds.
 
-What may wait for others is not done here but asked for: `need` is then `Need.WORK`, `work` is
-to be called by a thread, and what it returns goes to `resume`.
+What may wait for others is not done here but asked for.  With `Need.WORK`, `work` is to be called
+by a thread, and what it returns goes to `resume`.  With `Need.SIGNAL`, `begin` asks keys kept
+elsewhere and waits for none; `resume` is to be called when they answered.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dkimcore_milter import wire
@@ -20,7 +22,7 @@ from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.macros import MacroTable
 from dkimcore_milter.metrics import Count
 from dkimcore_milter.need import Need
-from dkimcore_milter.negotiation import Agreement, Steps, agree, needed_actions
+from dkimcore_milter.negotiation import Agreement, Steps, negotiate
 from dkimcore_milter.wire import Command, PacketTooLong, ProtocolError
 
 if TYPE_CHECKING:
@@ -119,8 +121,7 @@ class Conversation:
         """Take what the MTA sent, and return what to send.
 
         Args:
-            octets: Any number of them; none if `need` was `Need.TURN`.  Not to be called while
-                `need` is `Need.WORK` or `Need.END`.
+            octets: Any number of them; none if `need` was `Need.TURN`.
         """
         self.need = _OCTETS
         out: list[bytes] = []
@@ -138,15 +139,33 @@ class Conversation:
             return b"".join(out)
         return out[0] if len(out) == 1 else b"".join(out)
 
-    def resume(self, go_on: Callable[[], bytes]) -> bytes:
-        """Go on after `work`, and return what to send.
+    def begin(self, notify: Callable[[], None]) -> Callable[[], bytes] | None:
+        """Begin what `Need.SIGNAL` asks for, in the loop's thread.
 
         Args:
-            go_on: What it returned.
+            notify: Called once, by any thread, when `resume` is to be called with `complete`.
+
+        Returns:
+            What to call `resume` with at once; then nobody is notified.
         """
-        self.work = None
+        conclusion = self._connection.begin_end_of_message(notify)
+        return None if conclusion is None else partial(self._conclude, conclusion)
+
+    def complete(self) -> bytes:
+        """Return what to send when keys have answered; for `resume`."""
+        conclusion = self._connection.complete_end_of_message()
+        if conclusion is not None:
+            return self._conclude(conclusion)
+        self._is_concluding = True  # other keys sign instead
+        return self._wait(self._wait_for_end)
+
+    def resume(self, go_on: Callable[[], bytes]) -> bytes:
+        """Go on with what `work` or `begin` returned, or `complete`; return what to send."""
+        self.need, self.work = _OCTETS, None
         self._is_concluding = False
         answer = go_on()
+        if self.need is not _OCTETS:  # there is more to wait for
+            return answer
         return answer + self.receive(self._inbox.take())
 
     @property
@@ -237,16 +256,14 @@ class Conversation:
         return wire.print_reply(reply)
 
     def _wait_for_keys(self) -> Callable[[], bytes]:
-        reply = self._connection.wait()
-        return lambda: self._answer(reply)
+        return partial(self._answer, self._connection.wait())
 
     def _wait_unheard(self) -> Callable[[], bytes]:
         self._connection.wait()
         return bytes
 
     def _wait_for_end(self) -> Callable[[], bytes]:
-        conclusion = self._connection.end_of_message()
-        return lambda: self._conclude(conclusion)
+        return partial(self._conclude, self._connection.finish_end_of_message())
 
     def _wait(self, work: Work) -> bytes:
         self.need, self.work, self.zone = Need.WORK, work, self._connection.zone
@@ -255,36 +272,17 @@ class Conversation:
     def _negotiate(self, data: bytes) -> bytes:
         if self._agreement is not None:  # not even behind SMFIC_QUIT_NC, as libmilter has it
             raise ProtocolError("a second negotiation")
-        version, actions, steps = wire.parse_negotiation(data)
-        if version < wire.OLDEST_VERSION:
-            raise ProtocolError(f"version {version}, which is too old")
-        engine = self._service.engine
-        symbols = engine.symbols()
-        agreement = agree(
-            engine.settings,
-            actions=actions,
-            steps=steps,
-            symbols=symbols is not None,
-            inet=self._service.inet,
-        )
-        if agreement is None:
-            self._say(
-                f"required milter action(s) not available (got 0x{actions:x}, "
-                f"need 0x{needed_actions(engine.settings):x})",
-                "actions-not-available",
-            )
+        engine, inet = self._service.engine, self._service.inet
+        made = negotiate(data, engine.settings, symbols=engine.symbols(), inet=inet)
+        if isinstance(made, str):
+            self._say(made, "actions-not-available")
             return self._quit(b"")
-        self._agreement = agreement
-        self._leading_space = agreement.leading_space
-        self._mute_fields = Steps.NR_HDR in agreement.steps
-        self._mute_senders = Steps.NR_MAIL in agreement.steps
-        self._mute_recipients = Steps.NR_RCPT in agreement.steps
-        return wire.negotiation(
-            min(version, wire.VERSION),
-            actions=agreement.actions,
-            steps=agreement.steps,
-            symbols=symbols if agreement.symbols else None,
+        self._agreement, answer = made
+        self._leading_space = self._agreement.leading_space
+        self._mute_fields, self._mute_senders, self._mute_recipients = (
+            step in self._agreement.steps for step in (Steps.NR_HDR, Steps.NR_MAIL, Steps.NR_RCPT)
         )
+        return answer
 
     def _define_macros(self, data: bytes) -> bytes:
         self._macros.define(data)
@@ -340,7 +338,8 @@ class Conversation:
             connection.body(data)
         if connection.may_be_slow:
             self._is_concluding = True
-            return self._wait(self._wait_for_end)
+            self.need = Need.SIGNAL
+            return b""
         return self._conclude(connection.end_of_message())
 
     def _conclude(self, conclusion: Conclusion) -> bytes:

@@ -15,10 +15,11 @@ from dkimcore.protocol.message import Header
 from dkimcore_milter.action import ACCEPT, Conclusion, Reply, Verdict
 from dkimcore_milter.engine import BadAuthor, NoAuthor
 from dkimcore_milter.fieldcounts import wrong_counts
+from dkimcore_milter.keyproblems import Unsigned, table_error, unsignable
 from dkimcore_milter.logline import Level
 from dkimcore_milter.outcome import Deferred, Settled
 from dkimcore_milter.resigning import Resigning
-from dkimcore_milter.signing import start_signing, table_error, unsignable
+from dkimcore_milter.signing import MessageSigning, start_signing
 from dkimcore_milter.transaction import Mode
 from dkimcore_milter.verifying import Cleaning, MessageVerifying
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from dkimcore_milter.engine import Choice, Origin
     from dkimcore_milter.outcome import Work
     from dkimcore_milter.peer import Macros, Peer
-    from dkimcore_milter.signing import MessageSigning
     from dkimcore_milter.transaction import Transaction
 
 __all__ = ["decide"]
@@ -189,11 +189,17 @@ class _Decision:
         if self._is_broken:
             return unsignable(self._transaction, "a header field holds a line end that is no fold")
         if self._engine.waits_for_keys(choice):
-            return Deferred(lambda: self._signing(choice))
-        return self._signing(choice)
+            return Deferred(lambda: _resolved(self._signing(choice, may_wait=True)))
+        return self._signing(choice, may_wait=False)
 
-    def _signing(self, choice: Choice) -> MessageSigning | Settled:
-        return start_signing(self._transaction, choice, received=self._received, header=self._final)
+    def _signing(self, choice: Choice, *, may_wait: bool) -> MessageSigning | Settled | Deferred:
+        return start_signing(
+            self._transaction,
+            choice,
+            received=self._received,
+            header=self._final,
+            may_wait=may_wait,
+        )
 
     def _verified(self, author: Mailbox | None) -> Work | Deferred:
         if not self._settings.hosts.verifies:
@@ -207,17 +213,29 @@ class _Decision:
         if choice is not None:
             self._transaction.mode = Mode.RESIGN
         if choice is not None and self._engine.waits_for_keys(choice):
-            return Deferred(lambda: _resolved(self._verifying(author, choice)))
-        return self._verifying(author, choice)
+            return Deferred(lambda: _resolved(self._resigning(author, choice, may_wait=True)))
+        if choice is not None:
+            return self._resigning(author, choice, may_wait=False)
+        return self._verifying(author, None)
 
-    def _verifying(self, author: Mailbox | None, choice: Choice | None) -> Work | Deferred:
-        """Begin to verify, and to sign again where there is a choice for that."""
-        resigning = None if choice is None else self._signing(choice)
-        if isinstance(resigning, Settled):
+    def _resigning(
+        self, author: Mailbox | None, choice: Choice, *, may_wait: bool
+    ) -> Work | Deferred:
+        """Begin to verify, and to sign again."""
+        signing = self._signing(choice, may_wait=may_wait)
+        if isinstance(signing, Deferred):
+            resolve = signing.resolve
+            return Deferred(lambda: _resolved(self._verifying(author, resolve())))
+        return self._verifying(author, signing)
+
+    def _verifying(self, author: Mailbox | None, resigning: Work | None) -> Work | Deferred:
+        """Begin to verify, besides what signs again."""
+        # What is to go unsigned is verified all the same.
+        if isinstance(resigning, Settled) and not isinstance(resigning, Unsigned):
             return resigning
         verifying = MessageVerifying(self._transaction, self._received, author=author)
         work: Work = verifying
-        if resigning is not None:
+        if isinstance(resigning, MessageSigning):
             work = Resigning(self._transaction, verifying=verifying, signing=resigning)
         if verifying.waits:
             return Deferred(lambda: _asked(verifying, work), zone=verifying.zone)

@@ -69,11 +69,15 @@ class FailureRules:
         data_set: The rows; None if there are none.
         key_table: What names of keys stand for; None if there is none.
 
+    Attributes:
+        find: Returns the rule of a signing domain.
+        may_fall_back: Whether a rule has other keys sign.
+
     Raises:
         TableError: A row says what cannot be.
     """
 
-    __slots__ = ("_data_set", "_plan", "_rules", "find")
+    __slots__ = ("_data_set", "_plan", "_rules", "find", "may_fall_back")
 
     def __init__(self, data_set: DataSet | None, key_table: KeyTable | None) -> None:
         self._data_set = data_set
@@ -81,6 +85,7 @@ class FailureRules:
         for row in () if data_set is None else data_set.rows():
             if row.value not in self._rules:
                 self._rules[row.value] = _rule(row, key_table)
+        self.may_fall_back = any(rule.key_row is not None for rule in self._rules.values())
         self.find = lru_cache(_KNOWN)(self._find)
         self._plan = lru_cache(_KNOWN)(_planned)
 
@@ -101,7 +106,6 @@ class FailureRules:
         return cls(sources.data_set(source, fold=fold_domain), key_table)
 
     def _find(self, domain: DomainName) -> FailureRule:
-        """Return the rule of a signing domain."""
         data_set = self._data_set
         if data_set is None:
             return _DEFAULT

@@ -1,7 +1,8 @@
 """A worker's event loop: one thread that serves all connections, each in its turn.
 
-Everything is done here that does not wait for others; what does is done by `threads`, while
-the loop serves other connections.  Nothing that happens on a connection ends the loop.
+Everything is done here that does not wait for others; what does is done by `threads`, or begun
+here and concluded when a key service has answered, while the loop serves other connections.
+Nothing that happens on a connection ends the loop.
 """
 
 from __future__ import annotations
@@ -89,9 +90,10 @@ class Loop:
         self._dns_threads = Threads(threads, share=max(1, threads // _ZONE_SHARE))
         self._key_threads = Threads(threads)
         self._channels: set[Channel] = set()
-        self._working: dict[Channel, float] = {}  # since when, or when they were told last
+        self._working: dict[Channel, float] = {}  # since when, or when their MTA was told last
         self._again: list[Channel] = []
         self._results: deque[_Result] = deque()
+        self._is_waking = False
         self._quiet_until = 0.0
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
@@ -138,7 +140,7 @@ class Loop:
         wait, calls = self._poller.wait, self._poller.calls
         timers, clock = self._timers, time.monotonic
         while not self._is_done():
-            patience = 0.0 if self._again else timers.next - self.now
+            patience = 0.0 if self._again or self._results else timers.next - self.now
             ready = wait(patience)
             self.now = clock()
             for number, _ in ready:
@@ -243,9 +245,7 @@ class Loop:
         work = channel.conversation.work
         if work is None:
             return
-        if not self._working:
-            self._timers.set(self._tell_progress, self.now + self._progress_seconds)
-        self._working[channel] = self.now
+        self._expect(channel)
 
         def run() -> _Result:
             try:
@@ -253,15 +253,36 @@ class Loop:
             except BaseException as exc:  # noqa: BLE001 - the loop says what it was
                 return channel, exc
 
-        def tell(result: _Result) -> None:
-            self._results.append(result)
-            with contextlib.suppress(OSError):  # it is awake already, or over
-                self._waker.send(b"!")
-
         zone = channel.conversation.zone
         threads = self._key_threads if zone is None else self._dns_threads
-        if not threads.do(run, tell, group=zone):
+        if not threads.do(run, self._take, group=zone):
             self._tell_busy(channel)
+
+    def begin(self, channel: Channel) -> None:
+        """Begin what a conversation waits for without a thread."""
+        self._expect(channel)
+        conversation = channel.conversation
+        go_on = conversation.begin(lambda: self._take((channel, conversation.complete)))
+        if go_on is not None:
+            self._results.append((channel, go_on))  # taken before the loop waits
+
+    def _expect(self, channel: Channel) -> None:
+        """Remember that a channel waits for a result, and let its MTA be told of progress."""
+        if not self._working:
+            self._timers.set(self._tell_progress, self.now + self._progress_seconds)
+        self._working[channel] = self.now
+
+    def _take(self, result: _Result) -> None:
+        """Take a result, from any thread, and let the loop look at it.
+
+        Results that come together, such as the signatures of one call, wake it once.
+        """
+        self._results.append(result)
+        if self._is_waking:
+            return
+        self._is_waking = True
+        with contextlib.suppress(OSError):  # it is over
+            self._waker.send(b"!")
 
     def _tell_busy(self, channel: Channel) -> None:
         """Count a message that waits for a thread; say so now and then."""
@@ -322,6 +343,7 @@ class Loop:
     def _on_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._woken.recv(4096)
+        self._is_waking = False  # before results are taken: what comes now wakes again
 
     def _close(self) -> None:
         self.stop_listening()

@@ -24,5 +24,8 @@ class Need(Enum):
     WORK = "work"
     """`work` to be called, and `resume` with its result."""
 
+    SIGNAL = "signal"
+    """`begin` to be called, and `resume` as soon as it says so."""
+
     END = "end"
     """To be closed."""

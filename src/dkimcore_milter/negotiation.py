@@ -13,11 +13,13 @@ from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from dkimcore.settings.model import Action
+from dkimcore_milter import wire
+from dkimcore_milter.wire import ProtocolError
 
 if TYPE_CHECKING:
     from dkimcore.settings.model import Settings
 
-__all__ = ["Actions", "Agreement", "Steps", "agree", "needed_actions"]
+__all__ = ["Actions", "Agreement", "Steps", "agree", "needed_actions", "negotiate"]
 
 
 class Actions(IntFlag):
@@ -134,3 +136,37 @@ def agree(
         # acknowledgement (40 ms on Linux).
         wanted |= Steps.NODATA | Steps.NR_MAIL | Steps.NR_RCPT | Steps.NR_HDR
     return Agreement(actions=needed, steps=wanted & steps)
+
+
+def negotiate(
+    data: bytes, settings: Settings, *, symbols: str | None, inet: bool
+) -> tuple[Agreement, bytes] | str:
+    """Answer what an MTA offers.
+
+    Args:
+        data: What it says.
+        settings: What is to be done.
+        symbols: The macros that we want at the end of the header; None leaves it to the MTA.
+        inet: Whether the connection is over TCP.
+
+    Returns:
+        How the connection goes on, and what to send; or why it cannot.
+
+    Raises:
+        ProtocolError: What it says is no negotiation, or of a version that is too old.
+    """
+    version, actions, steps = wire.parse_negotiation(data)
+    if version < wire.OLDEST_VERSION:
+        raise ProtocolError(f"version {version}, which is too old")
+    agreement = agree(
+        settings, actions=actions, steps=steps, symbols=symbols is not None, inet=inet
+    )
+    if agreement is None:
+        needed = needed_actions(settings)
+        return f"required milter action(s) not available (got 0x{actions:x}, need 0x{needed:x})"
+    return agreement, wire.negotiation(
+        min(version, wire.VERSION),
+        actions=agreement.actions,
+        steps=agreement.steps,
+        symbols=symbols if agreement.symbols else None,
+    )

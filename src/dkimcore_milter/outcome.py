@@ -5,6 +5,7 @@ The reply codes are OpenDKIM's; where it leaves the text to the MTA, so do we.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from dkimcore.protocol.message import HeaderField
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dkimcore_milter.transaction import Transaction
 
 __all__ = [
+    "AtHand",
     "Deferred",
     "Settled",
     "Work",
@@ -49,8 +51,43 @@ class Work(Protocol):
         ...
 
     def finish(self) -> Conclusion:
-        """End the message."""
+        """End the message, waiting for whom it has to."""
         ...
+
+    def begin(self, notify: Callable[[], None]) -> Conclusion | None:
+        """End the message, as far as nobody has to be waited for; instead of `finish`.
+
+        Args:
+            notify: Called, by any thread, as soon as `complete` is to be called; must not raise.
+
+        Returns:
+            Its end, and then nobody is notified; None: `notify` will be called, once.
+        """
+        ...
+
+    def complete(self) -> Conclusion | None:
+        """Return the end of the message; None: `finish` is to be called, by a thread that waits."""
+        ...
+
+
+class AtHand(ABC):
+    """Work that waits for nobody at its end."""
+
+    __slots__ = ()
+
+    may_be_slow = False
+
+    @abstractmethod
+    def finish(self) -> Conclusion:
+        """End the message."""
+
+    def begin(self, notify: Callable[[], None]) -> Conclusion:
+        """End the message; nobody is notified."""
+        return self.finish()
+
+    def complete(self) -> Conclusion:
+        """End the message."""
+        return self.finish()
 
 
 class Deferred:
@@ -68,7 +105,7 @@ class Deferred:
         self.zone = zone
 
 
-class Settled:
+class Settled(AtHand):
     """A message whose fate is known when its header ends.
 
     Args:
@@ -80,7 +117,6 @@ class Settled:
     __slots__ = ("_at_once", "_conclusion")
 
     wants_body = False
-    may_be_slow = False
 
     def __init__(self, conclusion: Conclusion, *, at_once: bool = True) -> None:
         self._conclusion = conclusion
@@ -138,10 +174,13 @@ def internal_action(actions: Actions) -> Action:
     return Action.QUARANTINE if actions.quarantine_unknown_errors else actions.internal_error
 
 
-def internal_error(transaction: Transaction, *, text: str = "") -> Conclusion:
-    """Conclude a message that we failed on."""
+def internal_error(
+    transaction: Transaction, *, text: str = "", temporary: str = "4.7.0"
+) -> Conclusion:
+    """Conclude a message that we failed on; `text` and `temporary` are as for `conclude`."""
     action = internal_action(transaction.engine.settings.actions)
-    return conclude(action, text=text, reason=text or "internal DKIM error")
+    reason = text or "internal DKIM error"
+    return conclude(action, text=text, temporary=temporary, reason=reason)
 
 
 def software_field(transaction: Transaction) -> tuple[InsertField, ...]:

@@ -23,7 +23,7 @@ from dkimcore_milter.printable import printable
 from dkimcore_milter.transaction import UNKNOWN_JOB, Mode, Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dkimcore_milter.action import Reply
     from dkimcore_milter.engine import Engine
@@ -249,7 +249,28 @@ class Session:
         return self._work is not None and self._work.may_be_slow
 
     def end_of_message(self) -> Conclusion:
-        """End the message: what to change, and the verdict."""
+        """End the message: what to change, and the verdict.  Waits for whom it has to."""
+        ended = self._end()
+        return ended if isinstance(ended, Conclusion) else ended.finish()
+
+    def begin_end_of_message(self, notify: Callable[[], None]) -> Conclusion | Work:
+        """End the message as far as nobody has to be waited for.
+
+        Args:
+            notify: Called, by any thread, as soon as there is more to say.
+
+        Returns:
+            What to change and the verdict; or what `complete` is to be called of once somebody
+            was notified, or, if that gives nothing, `finish` by a thread that may wait.
+        """
+        ended = self._end()
+        if isinstance(ended, Conclusion):
+            return ended
+        begun = ended.begin(notify)
+        return ended if begun is None else begun
+
+    def _end(self) -> Conclusion | Work:
+        """Return the fate of the message, or what is to end; the next one may come."""
         if self._work is None:
             self.end_of_header()
         work, reply, message = self._work, self._reply, self._message
@@ -264,7 +285,7 @@ class Session:
             self._warned = True
             text = "WARNING: sendmail symbol 'i' not available"
             message.say(Level.WARNING, text, event="no-queue-id")
-        return work.finish()
+        return work
 
     def abort(self) -> None:
         """Forget the message."""

@@ -2,54 +2,66 @@
 
 Which messages these are is left to `session`, and which keys to the engine.  A signature that
 the settings ask for and that cannot be made ends in the action of On-InternalError (a table, a
-key, a key service) or On-SignatureError (the message, or a key too small): never in unsigned
-mail that nobody decided on.
+key, a key service), if DkimcoreOnKeyFailure does not say otherwise, or On-SignatureError (the
+message, or a key too small): never in unsigned mail that nobody decided on.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
-from dkimcore.errors import (
-    ConfigError,
-    KeyBackendError,
-    KeyDenied,
-    KeyUnusable,
-    MessageError,
-    SettingsError,
-)
+from dkimcore.errors import ConfigError, KeyBackendError, MessageError
 from dkimcore.protocol.algorithm import Algorithm
-from dkimcore.protocol.canonical import Canonicalization
-from dkimcore.protocol.mailbox import Mailbox
-from dkimcore.protocol.names import Auid, DomainName
 from dkimcore.protocol.sign import Signing
 from dkimcore.settings.model import Action
 from dkimcore_milter.action import DeleteField, InsertField
-from dkimcore_milter.engine import KeyTooSmall
-from dkimcore_milter.keymeter import backend_of, count_key_error, sign_and_count
+from dkimcore_milter.asking import Asked, deadline_in, signs_here
+from dkimcore_milter.choice import is_remote
+from dkimcore_milter.keymeter import backend_of, sign_and_count
+from dkimcore_milter.keyproblems import (
+    Seat,
+    Unmade,
+    is_final,
+    refused,
+    say_error,
+    say_failed,
+    settle_error,
+    settle_unsigned,
+    substitute,
+    unsignable,
+)
 from dkimcore_milter.logline import Level
+from dkimcore_milter.messageprofile import (
+    LineEnds,
+    find_identity,
+    message_profile,
+    old_signatures,
+    with_identity,
+)
 from dkimcore_milter.metrics import Count
-from dkimcore_milter.outcome import Settled, conclude, internal_error, software_field
+from dkimcore_milter.outcome import Deferred, conclude, software_field
 
 if TYPE_CHECKING:
-    from dkimcore.protocol.message import Header
+    from collections.abc import Callable, Sequence
+
+    from dkimcore.protocol.message import Header, HeaderField
+    from dkimcore.protocol.names import Auid
     from dkimcore.protocol.policy import SigningProfile
-    from dkimcore.signer import Signer
-    from dkimcore_milter.action import Conclusion, Modification
+    from dkimcore.protocol.sign import SigningTask
+    from dkimcore_milter.action import Conclusion
     from dkimcore_milter.engine import Choice, Planned
-    from dkimcore_milter.metrics import Timer
+    from dkimcore_milter.outcome import Settled
     from dkimcore_milter.transaction import Transaction
 
-__all__ = ["MessageSigning", "start_signing", "table_error", "unsignable"]
+__all__ = ["MessageSigning", "start_signing"]
 
-# RFC 5321 section 4.5.3.1.1 allows 64 octets; encoded, i= must fit in a line of 998.
-_LONGEST_LOCAL_PART = 254
+_Failed: TypeAlias = "tuple[Planned, ConfigError | KeyBackendError]"
+_Ready: TypeAlias = "Callable[..., MessageSigning | Settled]"
 _MADE = {
     Algorithm.RSA_SHA256: Count.SIGNED_RSA,
     Algorithm.ED25519_SHA256: Count.SIGNED_ED25519,
 }
-_CANONICALIZATIONS = {name.encode(): name for name in Canonicalization}
 
 
 class MessageSigning:
@@ -58,10 +70,13 @@ class MessageSigning:
     Args:
         transaction: The message.
         header: Its header, as the next host will see it.
-        signers: Who signs, in order; the last ends up on top.
+        seats: Who signs, in order; the last ends up on top.
+        identity: What i= is to be (IdentityHeader).
         deleted: Fields to delete, with numbers as of the message as it was received.
-        may_be_slow: Whether a key is kept elsewhere.
-        timers: What times each signer's key.
+        unmade: Signatures that will not be made, and why the message may go without.
+
+    Attributes:
+        may_be_slow: Whether others may have to be waited for at its end.
 
     Raises:
         MessageError: The header cannot be signed honestly.
@@ -72,19 +87,24 @@ class MessageSigning:
         transaction: Transaction,
         header: Header,
         *,
-        signers: tuple[Signer, ...],
-        timers: tuple[Timer, ...],
-        deleted: tuple[DeleteField, ...] = (),
-        may_be_slow: bool = False,
+        seats: Sequence[Seat],
+        identity: Auid | None = None,
+        deleted: Sequence[DeleteField] = (),
+        unmade: Unmade | None = None,
     ) -> None:
         engine = transaction.engine
         self._transaction = transaction
-        self._signers = signers
-        self._timers = timers
+        self._seats = seats
+        self._identity = identity
         self._deleted = deleted
-        self._line_ends = _LineEnds() if engine.settings.signing.fix_crlf else None
-        self.may_be_slow = may_be_slow
-        requests = [signer.request() for signer in signers]
+        self._unmade = unmade
+        self._line_ends = LineEnds() if engine.settings.signing.fix_crlf else None
+        self._tasks: tuple[SigningTask, ...] = ()
+        self._asked: Asked | None = None
+        self.may_be_slow = not all(signs_here(seat.signer.key) for seat in seats) or (
+            engine.failures.may_fall_back and any(map(self._falls_back, seats))
+        )
+        requests = [seat.signer.request() for seat in seats]
         self._signing = Signing(header, requests, now=engine.now(), final=True)
 
     @property
@@ -96,41 +116,160 @@ class MessageSigning:
         """Take the next octets of the body."""
         self._signing.feed(chunk if self._line_ends is None else self._line_ends.feed(chunk))
 
-    def finish(self) -> Conclusion:
-        """Ask the keys, and add the signatures."""
+    def _end_body(self) -> None:
         if self._line_ends is not None:
             self._signing.feed(self._line_ends.finish())
-        inserted = []
-        meter, tasks = self._transaction.meter, self._signing.finish()
-        for signer, timer, task in zip(self._signers, self._timers, tasks, strict=True):
+        self._tasks = self._signing.finish()
+
+    # --- The end --------------------------------------------------------------------------
+
+    def begin(self, notify: Callable[[], None]) -> None:
+        """Ask all keys at once, and wait for none.
+
+        Args:
+            notify: Called, by any thread, once `complete` has something to say.
+        """
+        self._ask()
+        if self._asked is not None:
+            self._asked.when_done(notify)
+
+    def complete(self) -> Conclusion | None:
+        """Add the signatures; None: call `finish`, in a thread that may wait for other keys."""
+        return self._concluded(may_wait=False)
+
+    def finish(self) -> Conclusion:
+        """Add the signatures, waiting for them."""
+        if not self.may_be_slow:
+            self._end_body()
+            return self._added(self._signed_here())
+        if self._asked is None:
+            self._ask()
+        made = self._concluded(may_wait=True)
+        if made is None:
+            raise AssertionError("who may wait, concludes")
+        return made
+
+    def _signed_here(self) -> list[bytes | KeyBackendError]:
+        """Sign with keys at hand, one after the other."""
+        meter = self._transaction.meter
+        outcomes: list[bytes | KeyBackendError] = []
+        for seat, task in zip(self._seats, self._tasks, strict=True):
             try:
-                signature_data = sign_and_count(
-                    signer.key, task.header_hash, timer=timer, meter=meter
+                outcome = sign_and_count(
+                    seat.signer.key, task.header_hash, timer=seat.timer, meter=meter
                 )
-                field = task.complete(signature_data)
             except KeyBackendError as exc:
-                text = f"dkim_eom(): resource unavailable: {exc}"
-                self._transaction.say(Level.ERR, text, event="key-failed", **_names(signer))
-                return internal_error(self._transaction, text="resource unavailable")
-            inserted.append(InsertField(field))
-        for signer in self._signers:
-            meter.count(_MADE[signer.key.algorithm])
-        if self._transaction.engine.settings.logging.success:
-            for signer in self._signers:
-                names = _names(signer)
+                outcomes.append(exc)
+            else:
+                outcomes.append(outcome)
+        return outcomes
+
+    def _ask(self) -> None:
+        self._end_body()
+        pairs = zip(self._seats, self._tasks, strict=True)
+        self._asked = self._ask_for(list(pairs))
+
+    def _ask_for(self, wanted: Sequence[tuple[Seat, SigningTask]]) -> Asked:
+        keys = [(seat.signer.key, task.header_hash, seat.timer) for seat, task in wanted]
+        seconds = self._transaction.engine.keys.sections.store.deadline
+        return Asked(keys, deadline=deadline_in(seconds), meter=self._transaction.meter)
+
+    def _concluded(self, *, may_wait: bool) -> Conclusion | None:
+        outcomes = [] if self._asked is None else self._asked.outcomes()
+        if not may_wait and any(
+            isinstance(outcome, KeyBackendError) and self._falls_back(seat)
+            for seat, outcome in zip(self._seats, outcomes, strict=True)
+        ):
+            return None
+        return self._added(outcomes)
+
+    def _falls_back(self, seat: Seat) -> bool:
+        """Whether another key signs if this one fails, which may have to be opened."""
+        failures = self._transaction.engine.failures
+        return failures.find(seat.planned.domain).key_row is not None
+
+    def _added(self, outcomes: Sequence[bytes | KeyBackendError]) -> Conclusion:
+        """Conclude with the signatures that there are, and what is done about the others."""
+        made: list[tuple[Seat, HeaderField]] = []
+        failed: list[tuple[Seat, KeyBackendError]] = []
+        for seat, task, outcome in zip(self._seats, self._tasks, outcomes, strict=True):
+            if isinstance(outcome, KeyBackendError):
+                failed.append((seat, outcome))
+            else:
+                made.append((seat, task.complete(outcome)))
+        if failed:
+            problem = self._go_without(made, failed)
+            if problem is not None:
+                return problem
+        if not made and self._unmade is not None:
+            return settle_unsigned(self._transaction, self._unmade).finish()
+        return self._signed(made)
+
+    def _signed(self, made: Sequence[tuple[Seat, HeaderField]]) -> Conclusion:
+        transaction = self._transaction
+        for seat, _ in made:
+            transaction.meter.count(_MADE[seat.signer.key.algorithm])
+        if transaction.engine.settings.logging.success:
+            for seat, _ in made:
+                names = seat.names
                 text = f"DKIM-Signature field added (s={names['selector']}, d={names['domain']})"
-                self._transaction.say(Level.INFO, text, event="signed", **names)
-        modifications: tuple[Modification, ...] = (
-            *self._deleted,
-            *inserted,
-            *software_field(self._transaction),
-        )
-        return conclude(Action.ACCEPT, modifications)
+                transaction.say(Level.INFO, text, event="signed", **names)
+        if self._unmade is not None:
+            self._unmade.conclude(transaction, is_signed=True)
+        inserted = [InsertField(field) for _, field in made]
+        return conclude(Action.ACCEPT, (*self._deleted, *inserted, *software_field(transaction)))
+
+    # --- What cannot be signed ------------------------------------------------------------
+
+    def _go_without(
+        self,
+        made: list[tuple[Seat, HeaderField]],
+        failed: Sequence[tuple[Seat, KeyBackendError]],
+    ) -> Conclusion | None:
+        """Do what is to be done about keys that failed; return what ends the message."""
+        transaction = self._transaction
+        unmade = self._unmade = self._unmade or Unmade()
+        substitutes: list[Seat] = []
+        for seat, error in failed:
+            say_failed(transaction, seat, error)
+            rule = transaction.engine.failures.find(seat.planned.domain)
+            if is_final(rule, error):
+                return refused(transaction, is_remote=is_remote(seat.planned.key_uri))
+            instead = unmade.add(transaction, seat.planned, rule)
+            taken = [other.planned for other, _ in made] + [other.planned for other in substitutes]
+            if instead is None or instead in taken:
+                continue
+            opened = _opened(transaction, instead, seat.signer.profile)
+            if not isinstance(opened, Seat):
+                return settle_error(transaction, instead, opened).finish()
+            signer = with_identity(opened.signer, self._identity)
+            substitutes.append(opened._replace(signer=signer))
+        return self._sign_instead(made, substitutes)
+
+    def _sign_instead(
+        self, made: list[tuple[Seat, HeaderField]], substitutes: Sequence[Seat]
+    ) -> Conclusion | None:
+        """Sign with the keys of other rows; return what ends the message if one fails, too."""
+        if not substitutes:
+            return None
+        tasks = [self._signing.further(seat.signer.request()) for seat in substitutes]
+        outcomes = self._ask_for(list(zip(substitutes, tasks, strict=True))).outcomes()
+        for seat, task, outcome in zip(substitutes, tasks, outcomes, strict=True):
+            if isinstance(outcome, KeyBackendError):
+                say_failed(self._transaction, seat, outcome)
+                return refused(self._transaction, is_remote=is_remote(seat.planned.key_uri))
+            made.append((seat, task.complete(outcome)))
+        return None
 
 
 def start_signing(
-    transaction: Transaction, choice: Choice, *, received: Header, header: Header
-) -> MessageSigning | Settled:
+    transaction: Transaction,
+    choice: Choice,
+    *,
+    received: Header,
+    header: Header,
+    may_wait: bool = True,
+) -> MessageSigning | Settled | Deferred:
     """Open the keys and begin to sign.
 
     Args:
@@ -138,175 +277,96 @@ def start_signing(
         choice: The signatures to make.
         received: The header as it was received, which fields to delete are numbered by.
         header: The header as the next host will see it (ReplaceRules).
+        may_wait: Whether others may be waited for.
 
     Returns:
-        The message's fate instead, if a key or the header is not as it should be.
+        The message's fate instead, if a key or the header is not as it should be; what has to
+        wait for others, if `may_wait` is false.
     """
-    profile = _profile(transaction, header)
-    signers: list[Signer] = []
+    profile = message_profile(transaction, header)
+    seats: list[Seat] = []
+    failed: list[_Failed] = []
     for planned in choice.planned:
-        try:
-            signers.append(transaction.engine.signer(planned, profile))
-        except (ConfigError, KeyBackendError) as exc:
-            return _key_error(transaction, planned, exc)
-    identity, removed = _identity(transaction, header)
+        opened = _opened(transaction, planned, profile)
+        if isinstance(opened, Seat):
+            seats.append(opened)
+        elif is_final(transaction.engine.failures.find(planned.domain), opened):
+            for before, error in failed:
+                say_error(transaction, before, error)
+            return settle_error(transaction, planned, opened)
+        else:
+            failed.append((planned, opened))
+    ready = partial(_ready, transaction, received=received, header=header)
+    if not failed:
+        return ready(seats)
+    if not may_wait and _has_to_wait(transaction, failed):
+        return Deferred(lambda: _mended(transaction, seats, failed, profile, ready))
+    return _mended(transaction, seats, failed, profile, ready)
+
+
+def _opened(
+    transaction: Transaction, planned: Planned, profile: SigningProfile
+) -> Seat | ConfigError | KeyBackendError:
+    """Open the key of a signature; return why that is not possible."""
+    try:
+        signer = transaction.engine.signer(planned, profile)
+    except (ConfigError, KeyBackendError) as exc:
+        return exc
+    return Seat(planned, signer, backend_of(planned.key_uri))
+
+
+def _has_to_wait(transaction: Transaction, failed: Sequence[_Failed]) -> bool:
+    """Whether keys that sign instead of others may have to be waited for."""
+    engine = transaction.engine
+    rules = ((planned, engine.failures.find(planned.domain)) for planned, _ in failed)
+    substitutes = (substitute(transaction, planned, rule) for planned, rule in rules)
+    return not all(map(engine.keys.is_at_hand, filter(None, substitutes)))
+
+
+def _mended(
+    transaction: Transaction,
+    seats: list[Seat],
+    failed: Sequence[_Failed],
+    profile: SigningProfile,
+    ready: _Ready,
+) -> MessageSigning | Settled:
+    """Begin to sign though keys cannot be had, as far as DkimcoreOnKeyFailure allows it."""
+    unmade = Unmade()
+    for planned, error in failed:
+        say_error(transaction, planned, error)
+        rule = transaction.engine.failures.find(planned.domain)
+        instead = unmade.add(transaction, planned, rule)
+        if instead is None or instead in [seat.planned for seat in seats]:
+            continue
+        opened = _opened(transaction, instead, profile)
+        if not isinstance(opened, Seat):
+            return settle_error(transaction, instead, opened)
+        seats.append(opened)
+    if not seats:
+        return settle_unsigned(transaction, unmade)
+    return ready(seats, unmade)
+
+
+def _ready(
+    transaction: Transaction,
+    seats: list[Seat],
+    unmade: Unmade | None = None,
+    *,
+    received: Header,
+    header: Header,
+) -> MessageSigning | Settled:
+    """Begin to sign with keys that are open."""
+    identity, removed = find_identity(transaction, header)
     if identity is not None:
-        signers = [_with_identity(signer, identity) for signer in signers]
-    deleted = [DeleteField(b"DKIM-Signature", number) for number in _old(transaction, received)]
+        seats = [seat._replace(signer=with_identity(seat.signer, identity)) for seat in seats]
+    deleted = old_signatures(transaction, received)
     if removed:
         name = (transaction.engine.settings.signing.identity_header or "").encode()
         deleted += [DeleteField(name, number) for number in range(len(removed), 0, -1)]
         header = header.without(removed)
     try:
         return MessageSigning(
-            transaction,
-            header,
-            signers=tuple(signers),
-            timers=tuple(backend_of(planned.key_uri) for planned in choice.planned),
-            deleted=tuple(deleted),
-            may_be_slow=choice.is_remote,
+            transaction, header, seats=seats, identity=identity, deleted=deleted, unmade=unmade
         )
     except MessageError as exc:
         return unsignable(transaction, str(exc))
-
-
-def table_error(transaction: Transaction, error: ConfigError) -> Settled:
-    """Settle a message for which a table is wrong (On-InternalError)."""
-    transaction.say(Level.ERR, _with_place(error), event="table-error")
-    return Settled(internal_error(transaction))
-
-
-def unsignable(transaction: Transaction, why: str) -> Settled:
-    """Settle a message that cannot be signed as it is (On-SignatureError)."""
-    transaction.say(Level.ERR, f"signature generation error: {why}", event="signing-error")
-    action = transaction.engine.settings.actions.signature_error
-    return Settled(conclude(action, text="DKIM signing error"), at_once=False)
-
-
-def _key_error(
-    transaction: Transaction, planned: Planned, error: ConfigError | KeyBackendError
-) -> Settled:
-    """Settle a message for which a key cannot be had."""
-    name = _key_name(planned)
-    names = {"domain": str(planned.domain), "selector": str(planned.selector), "key": name}
-    if isinstance(error, KeyBackendError):
-        count_key_error(error, timer=backend_of(planned.key_uri), meter=transaction.meter)
-    if isinstance(error, KeyTooSmall):
-        return unsignable(transaction, error.problem)
-    if isinstance(error, KeyBackendError):
-        path = error.uri.removeprefix("file:")
-        text = f"can't load key from {path}: {error.problem}"
-        if isinstance(error, KeyDenied):
-            text = f"{name}: key data is not secure: {error.problem}"
-        transaction.say(Level.ERR, text, event="key-error", **names)
-    else:
-        transaction.say(Level.ERR, _with_place(error), event="table-error", **names)
-    transaction.say(Level.ERR, f"error loading key '{name}'", event="key-not-loaded", **names)
-    if isinstance(error, KeyUnusable):
-        # OpenDKIM finds out at the end of the message.
-        return Settled(internal_error(transaction, text="resource unavailable"), at_once=False)
-    return Settled(internal_error(transaction))
-
-
-def _key_name(planned: Planned) -> str:
-    row = getattr(planned, "key_row", None)
-    return planned.key_uri if row is None else str(row.name)
-
-
-def _with_place(error: ConfigError) -> str:
-    """The problem first, which log watchers look for, then file and line."""
-    if error.file is None:
-        return error.problem
-    line = "" if error.line is None else f":{error.line}"
-    return f"{error.problem} [{error.file}{line}]"
-
-
-def _names(signer: Signer) -> dict[str, str]:
-    return {
-        "domain": signer.domain.text,
-        "selector": signer.selector.text,
-        "algorithm": signer.key.algorithm.value,
-    }
-
-
-def _profile(transaction: Transaction, header: Header) -> SigningProfile:
-    """How this message is signed (BodyLengthDB, MaximumSignedBytes, and c= by a field)."""
-    engine, settings = transaction.engine, transaction.engine.settings.signing
-    profile = engine.profile
-    recipient = engine.body_length_recipient(transaction.addresses)
-    if recipient is not None:
-        text = f"BodyLengthDB matched {recipient}, signing with l= requested"
-        transaction.say(Level.INFO, text, event="body-length")
-        profile = replace(profile, body_length=True)
-    if settings.maximum_signed_bytes is not None:
-        profile = replace(profile, body_octets=settings.maximum_signed_bytes)
-    if settings.canonicalization_header is not None:
-        value = _first(header, settings.canonicalization_header)
-        names = [] if value is None else value.lower().strip().split(b"/")
-        chosen = [_CANONICALIZATIONS.get(name.strip()) for name in names]
-        if len(chosen) in (1, 2) and chosen[0] is not None and chosen[-1] is not None:
-            body = chosen[1] if len(chosen) == 2 else Canonicalization.SIMPLE
-            profile = replace(
-                profile,
-                header_canonicalization=chosen[0],
-                body_canonicalization=body or Canonicalization.SIMPLE,
-            )
-    return profile
-
-
-def _first(header: Header, name: str) -> bytes | None:
-    positions = header.positions(name.lower().encode())
-    return header[positions[0]].value if positions else None
-
-
-def _old(transaction: Transaction, received: Header) -> range:
-    """Numbers of the DKIM-Signature fields to delete, bottom up (RemoveOldSignatures)."""
-    if not transaction.engine.settings.signing.remove_old_signatures:
-        return range(0)
-    return range(len(received.positions(b"dkim-signature")), 0, -1)
-
-
-def _identity(transaction: Transaction, header: Header) -> tuple[Auid | None, tuple[int, ...]]:
-    """What i= is to be, and which fields are to be deleted (IdentityHeader)."""
-    settings = transaction.engine.settings.signing
-    if settings.identity_header is None:
-        return None, ()
-    positions = tuple(header.positions(settings.identity_header.lower().encode()))
-    removed = positions if settings.identity_header_remove else ()
-    if not positions:
-        return None, ()
-    try:
-        mailbox = Mailbox.parse(header[positions[0]].value)
-        if len(mailbox.local_part) > _LONGEST_LOCAL_PART:
-            return None, removed
-        return Auid(mailbox.local_part, DomainName.parse(mailbox.domain)), removed
-    except (MessageError, SettingsError):
-        return None, removed
-
-
-def _with_identity(signer: Signer, identity: Auid) -> Signer:
-    """The signer with another i=, where that is within its domain (RFC 6376 section 3.5)."""
-    if not identity.domain.is_within(signer.domain):
-        return signer
-    return replace(signer, auid=identity)
-
-
-class _LineEnds:
-    """Makes each CR or LF that stands alone a CRLF (FixCRLF)."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self) -> None:
-        self._held = b""  # a CR whose LF may come
-
-    def feed(self, chunk: bytes) -> bytes:
-        octets = self._held + chunk
-        self._held = b"\r" if octets.endswith(b"\r") else b""
-        return _to_crlf(octets.removesuffix(b"\r") if self._held else octets)
-
-    def finish(self) -> bytes:
-        return _to_crlf(self._held)
-
-
-def _to_crlf(octets: bytes) -> bytes:
-    return octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")

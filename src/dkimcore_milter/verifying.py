@@ -19,7 +19,7 @@ from dkimcore_milter.action import AddRecipient, DeleteField, DeleteRecipient, I
 from dkimcore_milter.limits import limit_reached, verification_limits_reached
 from dkimcore_milter.logline import Level
 from dkimcore_milter.metrics import Count
-from dkimcore_milter.outcome import conclude, software_field
+from dkimcore_milter.outcome import AtHand, conclude, software_field
 from dkimcore_milter.printable import printable
 from dkimcore_milter.resolving import message_resolver
 from dkimcore_milter.resultlog import log_results
@@ -73,7 +73,7 @@ def forged_fields(transaction: Transaction, header: Header) -> tuple[DeleteField
     return tuple(DeleteField(b"Authentication-Results", numbers[position]) for position in forged)
 
 
-class Cleaning:
+class Cleaning(AtHand):
     """Takes forged fields out of a message that is not verified.
 
     Args:
@@ -85,7 +85,6 @@ class Cleaning:
     __slots__ = ("_header", "_is_malformed", "_transaction")
 
     wants_body = False
-    may_be_slow = False
 
     def __init__(self, transaction: Transaction, header: Header, *, is_malformed: bool) -> None:
         self._transaction = transaction
@@ -104,7 +103,7 @@ class Cleaning:
         return conclude(Action.ACCEPT, (*deleted, *added))
 
 
-class MessageVerifying:
+class MessageVerifying(AtHand):
     """Verifies one message.
 
     Args:
@@ -117,8 +116,6 @@ class MessageVerifying:
         *("_header", "_ignored", "_resolver", "_transaction", "_verification"),
         *("passed", "waits"),
     )
-
-    may_be_slow = False
 
     passed: bool
     """Whether a signature passed; known when the message has ended."""

@@ -18,11 +18,12 @@ from dkimcore_milter.engine import BadAuthor, NoAuthor, Origin
 from dkimcore_milter.explanation import Explanation, Outcome, Steps
 from dkimcore_milter.fieldcounts import wrong_counts
 from dkimcore_milter.identity import host_name
+from dkimcore_milter.keyproblems import table_error, unsignable
 from dkimcore_milter.origin import find_host
 from dkimcore_milter.outcome import Settled, conclude
 from dkimcore_milter.printable import printable
 from dkimcore_milter.recipients import RecipientRules
-from dkimcore_milter.signing import start_signing, table_error, unsignable
+from dkimcore_milter.signing import start_signing
 from dkimcore_milter.sources import Sources, place
 from dkimcore_milter.transaction import Transaction
 from dkimcore_milter.verifying import Cleaning

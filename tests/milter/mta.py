@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 from dkimcore_milter.conversation import Conversation
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from dkimcore_milter.logline import LogLine
     from tests.servers.milterwire import Change, Negotiated, Progress, Reply
 
-__all__ = ["ALL_ACTIONS", "ALL_STEPS", "FIELDS", "Talk", "client", "macros", "message"]
+__all__ = [
+    *("ALL_ACTIONS", "ALL_STEPS", "FIELDS", "WAITING", "Talk", "client", "go_on"),
+    *("macros", "message"),
+]
 
 ALL_ACTIONS = 0x1FF
 ALL_STEPS = 0x1FFFFF
+WAITING = (Need.WORK, Need.SIGNAL, Need.TURN)
 FIELDS = ((b"From", b" a@example.com"), (b"Subject", b" hi"))
 
 
@@ -58,6 +63,22 @@ def message(
     )
 
 
+def go_on(conversation: Conversation) -> bytes:
+    """Does what a conversation waits for, as the loop and its threads do; what it says then."""
+    if conversation.need is Need.TURN:
+        return conversation.receive(b"")
+    if conversation.need is Need.SIGNAL:
+        done = threading.Event()
+        known = conversation.begin(done.set)
+        if known is not None:
+            assert not done.is_set()
+            return conversation.resume(known)
+        assert done.wait(30)
+        return conversation.resume(conversation.complete)
+    assert conversation.work is not None
+    return conversation.resume(conversation.work())
+
+
 class Talk:
     """A conversation with everything around it.
 
@@ -75,11 +96,8 @@ class Talk:
     def send(self, octets: bytes) -> bytes:
         """Sends octets, does the work that is asked for, and returns the answers' octets."""
         out = self.conversation.receive(octets)
-        while (need := self.conversation.need) in (Need.WORK, Need.TURN):
-            if need is Need.WORK and self.conversation.work is not None:
-                out += self.conversation.resume(self.conversation.work())
-            else:
-                out += self.conversation.receive(b"")
+        while self.conversation.need in WAITING:
+            out += go_on(self.conversation)
         return out
 
     def negotiate(

@@ -14,6 +14,7 @@ from dkimcore_milter.meter import Meter
 from dkimcore_milter.need import Need
 from dkimcore_milter.service import Service
 from tests.milter.mad import BROKEN, FORGED, SIGNED, SIMPLE
+from tests.milter.mta import WAITING, go_on
 from tests.servers.milterwire import (
     DeleteRecipient,
     InsertField,
@@ -162,12 +163,10 @@ class Talker:
         """Says octets, and returns what comes back until the filter wants more."""
         conversation = self._conversation
         out = conversation.receive(octets)
-        while conversation.need in (Need.WORK, Need.TURN):
-            if conversation.need is Need.WORK:
-                assert conversation.work is not None
-                out += conversation.progress() + conversation.resume(conversation.work())
-            else:
-                out += conversation.receive(b"")
+        while conversation.need in WAITING:
+            if conversation.need is not Need.TURN:
+                out += conversation.progress()
+            out += go_on(conversation)
         self._check_log()
         return out
 

@@ -412,6 +412,7 @@ def test_mail_that_we_fail_on_may_be_held(tmp_path):
 class FarKey(EphemeralKey):
     """A key of a service that may be down."""
 
+    is_local = False
     is_down = False
 
     def sign_digest(self, digest):
@@ -434,7 +435,7 @@ def test_a_key_service_that_is_down_tempfails(tmp_path, monkeypatch):
     mta.session.end_of_header()
     assert mta.session.may_be_slow
     outcome = mta.send()
-    assert outcome.reply == Reply(Verdict.TEMPFAIL, "451", "4.7.0", "resource unavailable")
+    assert outcome.reply == Reply(Verdict.TEMPFAIL, "451", "4.7.5", "resource unavailable")
     assert "the service does not answer" in outcome.lines("key-failed")[0]
 
 

@@ -159,6 +159,7 @@ class Signing:
         "_body_hashes",
         "_final",
         "_finished",
+        "_hashes",
         "_header",
         "_last",
         "_now",
@@ -199,6 +200,7 @@ class Signing:
         self._final = final
         self._last = b""
         self._body_hashes: dict[tuple[Canonicalization, int | None], BodyHash] = {}
+        self._hashes: dict[tuple[Canonicalization, int | None], bytes] = {}
         for request in requests:
             lane = _lane(request)
             if lane not in self._body_hashes:
@@ -243,12 +245,23 @@ class Signing:
         if self._last:
             raise MessageError(_BARE % "body")
         self._finished = True
-        hashes = {lane: made.finish() for lane, made in self._body_hashes.items()}
-        tasks = []
-        for request in self._requests:
-            lane = _lane(request)
-            tasks.append(self._task(request, hashes[lane], self._body_hashes[lane].total))
-        return tuple(tasks)
+        self._hashes = {lane: made.finish() for lane, made in self._body_hashes.items()}
+        return tuple(map(self.further, self._requests))
+
+    def further(self, request: SignatureRequest) -> SigningTask:
+        """Return the task of one request more, when the body has ended.
+
+        Args:
+            request: Its profile treats the body as that of another request did.
+
+        Raises:
+            StateError: It does not, or `finish` was not called yet.
+        """
+        lane = _lane(request)
+        body_hash = self._hashes.get(lane)
+        if body_hash is None:
+            raise StateError("the body was not hashed for this request")
+        return self._task(request, body_hash, self._body_hashes[lane].total)
 
     def _task(self, request: SignatureRequest, body_hash: bytes, total: int) -> SigningTask:
         profile = request.profile
