@@ -190,4 +190,4 @@ def _names(session: Session, handles: list[int]) -> str:
         label = (_value(session, handle, Attribute.LABEL) or b"").decode("utf-8", "replace")
         number = _value(session, handle, Attribute.ID)
         names.append(str(TokenUri(object=label, id=number)).removesuffix(";type=private"))
-    return ", ".join(names)
+    return ", ".join(sorted(names))
