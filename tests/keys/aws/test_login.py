@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from dkimcore.errors import ConfigError, KeyDenied, KeyUnavailable, KeyUriError
@@ -93,6 +95,39 @@ def test_no_login(login):
 
     assert failure.kind is KeyDenied
     assert "there is no login" in failure.problem
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_a_login_is_looked_for_once_for_all_threads(login, config, tmp_path):
+    program = tmp_path / "login"
+    program.write_text(
+        f"#!/bin/sh\necho >> {tmp_path}/count\nsleep 0.1\n"
+        'echo \'{"Version": 1, "AccessKeyId": "AKIAPROGRAM", "SecretAccessKey": "secret"}\'\n'
+    )
+    program.chmod(0o700)
+    config(f"[default]\ncredential_process = {program}\n")
+    made = login("eu-west-1")
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(made.credentials())) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {each.access_key for each in found} == {"AKIAPROGRAM"}
+    assert (tmp_path / "count").read_text() == "\n"
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_no_login_is_found_out_once_for_those_who_wait(login, config, tmp_path):
+    config(f"[default]\ncredential_process = sh -c 'echo >> {tmp_path}/count; exit 1'\n")
+    made = login("eu-west-1")
+
+    first = made.credentials()
+    assert made.credentials() is first
+    made._failed = float("-inf")
+    assert made.credentials() == first
+    assert (tmp_path / "count").read_text() == "\n\n"
 
 
 @pytest.mark.usefixtures("no_environment")

@@ -19,13 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 from botocore.loaders import create_loader
 
 from dkimcore.errors import KeyUriError
+from dkimcore.keys.aws.failures import Failure
 from dkimcore.keys.aws.loginfailures import failure_of_client, failure_of_login, no_login
 from dkimcore.keys.quiet import quiet_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dkimcore.keys.aws.failures import Failure
     from dkimcore.keys.sections import BackendSection
 
 __all__ = ["KEYS", "AwsLogin", "AwsPlace"]
@@ -42,6 +42,7 @@ _MODELS = create_loader()
 # AWS's have 40 letters and more; a word of an emulator's would be found in every text.
 _LONG_ENOUGH = 16
 _SOONEST = 5.0  # seconds between two searches for a login that is not expired
+_BRIEFLY = 1.0  # seconds that there is no login for those who waited while one looked for it
 _NO_REGION = (
     "it is not said in which region the key is: add region= to the URI or to the section, or set "
     "AWS_REGION"
@@ -87,8 +88,10 @@ class AwsLogin:
         self._profile = section.text("profile")
         self._conceal = conceal
         self._lock = threading.Lock()
+        self._credentials: Any = None
         self._latest: Any = None
-        self._searched = float("-inf")
+        self._failure: Failure | None = None
+        self._failed = self._searched = float("-inf")
         self._session = self._begin()
         self.place = _place(self._session, section, region)
         quiet_loggers(*_LIBRARIES)  # the client that was made there made loggers
@@ -103,12 +106,25 @@ class AwsLogin:
 
     def credentials(self) -> Any | Failure:
         """Return what requests are signed with, fetching or renewing it where that is due."""
-        with self._lock:
-            session = self._session
-        found = _frozen(session)
-        if found != self._latest and hasattr(found, "secret_key"):
+        credentials = self._credentials or self._first()
+        found = credentials if isinstance(credentials, Failure) else _frozen(credentials)
+        if not isinstance(found, Failure) and found != self._latest:
             self._keep(found)
         return found
+
+    def _first(self) -> Any | Failure:
+        """Look for credentials, one thread for all: botocore's sessions are not for several."""
+        with self._lock:
+            if self._credentials is not None:
+                return self._credentials
+            if self._failure is not None and time.monotonic() < self._failed + _BRIEFLY:
+                return self._failure
+            found = _loaded(self._session)
+            if isinstance(found, Failure):
+                self._failure, self._failed = found, time.monotonic()
+            else:
+                self._credentials = found
+            return found
 
     def has_newer(self, expired: object) -> bool:
         """Look for other credentials than those that AWS called expired.
@@ -126,11 +142,13 @@ class AwsLogin:
             if now < self._searched + _SOONEST:
                 return False
             self._searched = now
-            session = self._begin()
-            found = _frozen(session)
-            if not hasattr(found, "secret_key") or found == expired:
+            credentials = _loaded(self._begin())
+            if isinstance(credentials, Failure):
                 return False
-            self._session = session
+            found = _frozen(credentials)
+            if isinstance(found, Failure) or found == expired:
+                return False
+            self._credentials = credentials
         self._keep(found)
         return True
 
@@ -145,14 +163,23 @@ class AwsLogin:
         return f"<AwsLogin {self._profile or 'ambient'} {self.place.region}>"
 
 
-def _frozen(session: Any) -> Any | Failure:
-    """Return the credentials of a session, or why there are none."""
+def _loaded(session: Any) -> Any | Failure:
+    """Return the credentials that a session finds, or why there are none."""
     try:
-        credentials = session.get_credentials()
-        return no_login() if credentials is None else credentials.get_frozen_credentials()
+        return session.get_credentials() or no_login()
     except ClientError as exc:
         return failure_of_client(exc)
     except Exception as exc:  # noqa: BLE001 - a provider of botocore's chain may raise anything
+        return failure_of_login(exc)
+
+
+def _frozen(credentials: Any) -> Any | Failure:
+    """Return what credentials are just now, or why they could not be renewed."""
+    try:
+        return credentials.get_frozen_credentials()
+    except ClientError as exc:
+        return failure_of_client(exc)
+    except Exception as exc:  # noqa: BLE001 - as above
         return failure_of_login(exc)
 
 
