@@ -126,10 +126,12 @@ class Adapter:
     def get(self, url: str, *, params: Mapping[str, object] | None = None) -> Document:
         """Read something."""
         query = f"?{urlencode(params)}" if params else ""
-        return self._send(Request(method="GET", target=url + query))
+        return self._send(Request(method="GET", target=url + query, slow=self._slow))
 
-    def post(self, url: str, *, json: Mapping[str, object] | None = None) -> Document:
-        """Write something, or have something done."""
+    def post(
+        self, url: str, *, json: Mapping[str, object] | None = None, wrap_ttl: None = None
+    ) -> Document:
+        """Write something, or have something done; nothing is wrapped."""
         return self._write("POST", url, json)
 
     def put(self, url: str, *, json: Mapping[str, object] | None = None) -> Document:

@@ -194,14 +194,13 @@ class _KvMaker:
         private_key: RSAPrivateKey | Ed25519PrivateKey,
     ) -> int | None:
         secrets = Secrets(uri, context)
-        if not secrets.place.has_versions:
-            # KV version 1 cannot be told to write only where there is nothing.
-            try:
-                secrets.read(None)
-            except KeyNotFound:
-                pass
-            else:
-                raise KeyUnusable(_EXISTS, uri=str(uri))
+        # KV version 2 is told to write only where there is nothing; version 1 cannot be told.
+        try:
+            secrets.read(None)
+        except KeyNotFound:
+            pass
+        else:
+            raise KeyUnusable(_EXISTS, uri=str(uri))
         pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return secrets.create({field: pem.decode("ascii")})
 

@@ -74,6 +74,7 @@ _TEXTS: Final[tuple[tuple[str, type[KeyBackendError], str], ...]] = (
         KeyUnusable,
         "something is kept under this name already; choose a name for each selector",
     ),
+    (r"max TTL|cannot (be )?renew", KeyUnusable, "the token is renewed no more"),
     (r"sealed", KeyUnavailable, "it is sealed; unseal it"),
     (r"not initialized|uninitialized", KeyUnavailable, "it is not initialised"),
 )
@@ -154,8 +155,20 @@ def server_text(reply: Reply) -> str | None:
     if isinstance(errors, list):
         return _tidy("; ".join(error for error in errors if isinstance(error, str)))
     if "data" in document or "request_id" in document:
-        return ""  # such as a deleted version of a KV secret: 404 with data
+        return _deletion(document.get("data"))
     return None
+
+
+def _deletion(data: object) -> str:
+    """Say what became of a version of a KV secret: that is 404 with data."""
+    metadata = data.get("metadata") if isinstance(data, dict) else None
+    if not isinstance(metadata, dict):
+        return ""
+    version = metadata.get("version")
+    if metadata.get("destroyed") is True:
+        return _tidy(f"version {version} was destroyed")
+    deleted = metadata.get("deletion_time")
+    return _tidy(f"version {version} was deleted at {deleted}") if deleted else ""
 
 
 def _meaning(status: int, text: str) -> tuple[type[KeyBackendError], str]:

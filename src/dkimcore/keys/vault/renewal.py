@@ -28,7 +28,7 @@ __all__ = ["Renewal"]
 _WHEN = 2 / 3  # of the lease
 _SPREAD = 0.1  # many processes that logged in at once do not renew at once
 _LEAST = 2 / 3  # of the first lease: a renewal that grants less was cut by max_ttl
-_RETRY = (1.0, 30.0)  # seconds between attempts while the server does not answer
+_RETRY = (0.5, 30.0)  # seconds between attempts while the server does not answer
 
 
 class Renewal:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Tokens", "renamed"]
 
 _REFUSED_SECONDS = 15.0  # that a refused login is remembered, unless its files change
-_PROVEN_SECONDS = 5.0  # that a token which was seen to live is not looked up again
+_PROVEN_SECONDS = 1.0  # that a token which was seen to live is not looked up again
 _BLIND_SECONDS = 60.0  # between logins for refusals, where a token may not look itself up
 _WATCH_SECONDS = 1.0  # between two looks whether a token file was replaced
 _REVOKING = 1.0  # seconds for giving a token back when we end
@@ -277,8 +277,12 @@ class Tokens:
                     "set token_num_uses=0",
                     uri=uri,
                 )
+            # Whole seconds, rounded down: what a login says of its token is more exact.
             ttl = known.get("ttl")
-            lease = float(ttl) if isinstance(ttl, int) and ttl > 0 else None
+            if known.get("expire_time") is None:
+                lease = None
+            elif lease is None and isinstance(ttl, int):
+                lease = float(ttl)
             renewable = known.get("renewable") is True
             is_batch = known.get("type") == "batch"
         grant = Grant(

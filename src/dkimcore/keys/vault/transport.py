@@ -230,10 +230,15 @@ class Transport:
 
 def _read(response: BaseHTTPResponse) -> bytes | None:
     """Read a body to its end; None: it is too long."""
-    finished = False
+    finished, body = False, b""
     try:
-        body = response.read(MAX_REPLY_OCTETS + 1)
-        finished = len(body) <= MAX_REPLY_OCTETS
+        # Until there is nothing more: only then is a body noticed that was cut off.
+        while piece := response.read(MAX_REPLY_OCTETS + 1 - len(body)):
+            body = body + piece if body else piece
+            if len(body) > MAX_REPLY_OCTETS:
+                break
+        else:
+            finished = True
     finally:
         if finished:
             response.release_conn()
@@ -258,10 +263,10 @@ def _explain(exc: Exception, place: VaultPlace) -> str:
         return _explain_tls(exc, place)
     if isinstance(exc, http_errors.NameResolutionError):
         return f"the host of {place.address} is not in the DNS, or the DNS does not answer"
-    if isinstance(exc, http_errors.ConnectTimeoutError):
-        return f"{place.address} accepts no connection in time; see whether it runs"
     if isinstance(exc, http_errors.NewConnectionError):
         return f"{place.address} refuses connections; see whether it runs, and its address"
+    if isinstance(exc, http_errors.ConnectTimeoutError):
+        return f"{place.address} accepts no connection in time; see whether it runs"
     if isinstance(exc, http_errors.ReadTimeoutError | TimeoutError):
         return f"{place.address} did not answer in time"
     return f"{place.address} closed the connection without an answer ({type(exc).__name__})"
