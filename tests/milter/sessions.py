@@ -179,10 +179,10 @@ class Mta:
         macros: Mapping[str, str] | None = None,
         resolver: object = None,
     ) -> None:
-        self.engine = Engine.load(settings, clock=lambda: float(NOW))
+        self.log: list[LogLine] = []
+        self.engine = Engine.load(settings, clock=lambda: float(NOW), log=self.log.append)
         if resolver is not None:
             self.engine.resolver = resolver
-        self.log: list[LogLine] = []
         self.macros = dict(MACROS if macros is None else macros)
         self.meter = Meter.alone()
         self.session = Session(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dkimcore.settings.model import Settings
+    from dkimcore_milter.logline import LogSink
 
 __all__ = ["CLIENT", "SMALL_RSA", "Site", "macros", "nobody"]
 
@@ -61,6 +62,6 @@ class Site:
         path = self.write("opendkim.conf", f"{conf}\nBaseDirectory {self.folder}\n")
         return load_settings(str(path))
 
-    def engine(self, conf: str) -> Engine:
+    def engine(self, conf: str, *, log: LogSink | None = None) -> Engine:
         """Returns an engine for an opendkim.conf, at a fixed time."""
-        return Engine.load(self.settings(conf), clock=lambda: 1_700_000_000.9)
+        return Engine.load(self.settings(conf), clock=lambda: 1_700_000_000.9, log=log)
