@@ -20,6 +20,8 @@ from dkimcore_milter.metrics import Count
 from dkimcore_milter.outcome import Settled, conclude, internal_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dkimcore.signer import Signer
     from dkimcore_milter.action import Conclusion
     from dkimcore_milter.engine import Planned
@@ -31,6 +33,7 @@ __all__ = [
     "Seat",
     "Unmade",
     "Unsigned",
+    "is_among",
     "is_final",
     "refused",
     "say_error",
@@ -149,6 +152,20 @@ def substitute(
     if rule.key_row is None or not isinstance(planned, PlannedSignature):
         return None
     return transaction.engine.failures.instead(planned, rule.key_row)
+
+
+def is_among(planned: Planned, others: Iterable[Planned]) -> bool:
+    """Whether a signature is made already: by the same key, under the same name.
+
+    Args:
+        planned: It.
+        others: Those that are made; rows of the signing table do not matter.
+    """
+    return _mark(planned) in map(_mark, others)
+
+
+def _mark(planned: Planned) -> tuple[str, str, str]:
+    return planned.domain.ascii, planned.selector.ascii, planned.key_uri
 
 
 def is_final(rule: FailureRule, error: ConfigError | KeyBackendError) -> bool:

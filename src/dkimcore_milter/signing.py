@@ -22,6 +22,7 @@ from dkimcore_milter.keymeter import backend_of, sign_and_count
 from dkimcore_milter.keyproblems import (
     Seat,
     Unmade,
+    is_among,
     is_final,
     refused,
     say_error,
@@ -237,7 +238,7 @@ class MessageSigning:
                 return refused(transaction, is_remote=is_remote(seat.planned.key_uri))
             instead = unmade.add(transaction, seat.planned, rule)
             taken = [other.planned for other, _ in made] + [other.planned for other in substitutes]
-            if instead is None or instead in taken:
+            if instead is None or is_among(instead, taken):
                 continue
             opened = _opened(transaction, instead, seat.signer.profile)
             if not isinstance(opened, Seat):
@@ -336,7 +337,7 @@ def _mended(
         say_error(transaction, planned, error)
         rule = transaction.engine.failures.find(planned.domain)
         instead = unmade.add(transaction, planned, rule)
-        if instead is None or instead in [seat.planned for seat in seats]:
+        if instead is None or is_among(instead, [seat.planned for seat in seats]):
             continue
         opened = _opened(transaction, instead, profile)
         if not isinstance(opened, Seat):
