@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
+from dataclasses import replace
 from logging import WARNING
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -190,14 +191,15 @@ class EngineKeys:
             return False
         if not self._refuses:
             return True
+        known = self._signers.get(id(planned))
         try:
             key = self._key(planned)
+            if known is None:
+                return False
+            signer = known.signer if known.signer.key is key else replace(known.signer, key=key)
         except DkimError:
             return True  # `signer` says why
-        known = self._signers.get(id(planned))
-        return (
-            known is not None and known.signer.key is key and self._records.is_known(known.signer)
-        )
+        return self._records.is_known(signer)
 
     def _key(self, planned: Planned) -> SigningKey:
         row = None if isinstance(planned, SingleKey) else planned.key_row
