@@ -3,11 +3,16 @@
 import asyncio
 import io
 import threading
+import time
 
 import pytest
 
 import dkimcore
-from dkimcore import Cause, KeyDenied, MessageError, Selector, Status, aio
+from dkimcore import Cause, KeyDenied, KeyUnavailable, MessageError, Selector, Status, aio
+from dkimcore.keys import KeyContext
+from dkimcore.keys.sections import Sections, StoreSettings
+from dkimcore.keys.store import KeyStore
+from tests.keys.remotes import Gate, Heard, Service, endpoints, eventually
 from tests.protocol import material
 from tests.protocol.material import MESSAGE, NOW, QUERY, found
 from tests.test_blocking import BrokenKey, signer
@@ -214,3 +219,103 @@ def test_without_a_resolver_it_is_the_systems(monkeypatch):
     assert made == []
     assert asyncio.run(aio.verify(SIGNED, now=NOW)).passed
     assert [resolver.asked for resolver in made] == [[QUERY]]
+
+
+@pytest.fixture
+def make_endpoint():
+    yield from endpoints(Heard())
+
+
+def remote(keys, endpoint, **options):
+    """A key that signs elsewhere, in a store; and its service."""
+    service = Service(endpoint, key=ED, batch=64, **options)
+    keys.add("acme:k", service)
+    return keys.get("acme:k"), service
+
+
+def test_many_messages_wait_for_a_key_that_is_kept_elsewhere_and_take_no_thread(make_endpoint):
+    """Two hundred at once: the pool of asyncio has a few dozen threads at most."""
+    endpoint, gate = make_endpoint(threads=2), Gate()
+
+    async def run(key):
+        tasks = [asyncio.create_task(aio.sign(MESSAGE, [signer(key)], now=NOW)) for _ in "x" * 200]
+        await asyncio.to_thread(eventually, lambda: endpoint.waiting >= 72)
+        names = [thread.name for thread in threading.enumerate()]
+        gate.open()
+        return names, await asyncio.gather(*tasks)
+
+    with KeyStore(context=patient(60.0)) as keys:
+        key, service = remote(keys, endpoint)
+        service.behave = gate
+        names, fields = asyncio.run(run(key))
+    assert [name for name in names if name.startswith("asyncio")] == ["asyncio_0"]  # ours
+    assert set(fields) == {dkimcore.sign(MESSAGE, [signer(ED)], now=NOW)}
+
+
+def patient(seconds):
+    return KeyContext(sections=Sections(store=StoreSettings(deadline=seconds)))
+
+
+def test_a_key_that_does_not_answer_takes_no_longer_than_its_store_allows(make_endpoint):
+    gate = Gate()
+    with KeyStore(context=patient(0.1)) as keys:
+        key, service = remote(keys, make_endpoint())
+        service.behave = gate
+        begun = time.monotonic()
+        with pytest.raises(KeyUnavailable, match="before the deadline"):
+            asyncio.run(aio.sign(MESSAGE, [signer(key)], now=NOW))
+        assert time.monotonic() - begun < 5
+        gate.open()
+
+
+def test_a_message_that_is_cancelled_leaves_the_others_their_signatures(make_endpoint):
+    gate = Gate()
+
+    async def run(key):
+        one, other = (
+            asyncio.create_task(aio.sign(MESSAGE, [signer(key)], now=NOW)) for _ in range(2)
+        )
+        await asyncio.to_thread(gate.await_calls)
+        one.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await one
+        gate.open()
+        return await other
+
+    with KeyStore() as keys:
+        key, service = remote(keys, make_endpoint())
+        service.behave = gate
+        assert len(asyncio.run(run(key))) == 1
+
+
+def test_a_loop_that_ended_before_the_signature_came_harms_nobody(make_endpoint):
+    gate = Gate()
+
+    async def run(key):
+        task = asyncio.create_task(aio.sign(MESSAGE, [signer(key)], now=NOW))
+        await asyncio.to_thread(gate.await_calls)
+        task.cancel()
+
+    with KeyStore() as keys:
+        key, service = remote(keys, make_endpoint(threads=1))
+        service.behave = gate
+        asyncio.run(run(key))
+        gate.open()
+        assert key.sign_digest(bytes(32)) == ED.sign_digest(bytes(32))
+
+
+def test_a_store_that_is_closed_tells_who_waits(make_endpoint):
+    endpoint, gate = make_endpoint(), Gate()
+
+    async def run(key):
+        task = asyncio.create_task(aio.sign(MESSAGE, [signer(key)], now=NOW))
+        await asyncio.to_thread(gate.await_calls)
+        endpoint.close()
+        with pytest.raises(KeyUnavailable, match="closed"):
+            await task
+
+    with KeyStore(context=patient(60.0)) as keys:
+        key, service = remote(keys, endpoint)
+        service.behave = gate
+        asyncio.run(run(key))
+        gate.open()

@@ -2,13 +2,27 @@
 
 import asyncio
 import io
+import threading
 import time
 
 import pytest
 
 import dkimcore
-from dkimcore import Cause, KeyDenied, MessageError, Signer, Status, VerifyPolicy, aio
+from dkimcore import (
+    Cause,
+    KeyDenied,
+    KeyUnavailable,
+    MessageError,
+    Signer,
+    Status,
+    VerifyPolicy,
+    aio,
+)
+from dkimcore.keys import KeyContext
+from dkimcore.keys.sections import Sections, StoreSettings
+from dkimcore.keys.store import KeyStore
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
+from tests.keys.remotes import Gate, Heard, Service, endpoints
 from tests.protocol import material
 from tests.protocol.material import MESSAGE, NOW, QUERY, found
 
@@ -249,3 +263,35 @@ def test_what_a_resolver_raises_is_a_failed_query(exc):
         assert (result.status, result.cause) == (Status.TEMPERROR, Cause.KEY_UNAVAILABLE)
     (result,) = dkimcore.verify(SIGNED, resolver=Raising(), now=NOW)
     assert type(exc).__name__ in result.detail
+
+
+@pytest.fixture
+def make_endpoint():
+    yield from endpoints(Heard())
+
+
+def test_keys_that_are_kept_elsewhere_are_all_asked_before_one_is_awaited(make_endpoint):
+    """So that two signatures take the time of one."""
+    endpoint, meeting = make_endpoint(), threading.Barrier(2)
+    services = [Service(endpoint, key=key) for key in (ED, RSA)]
+    with KeyStore() as keys:
+        for number, service in enumerate(services):
+            keys.add(f"acme:{number}", service)
+            service.behave = lambda _: meeting.wait(30) < 0 or None
+        signers = [signer(keys.get(f"acme:{number}")) for number in range(2)]
+        fields = dkimcore.sign(MESSAGE, [*signers, signer(ED)], now=NOW)
+    assert fields == dkimcore.sign(MESSAGE, [signer(ED), signer(RSA), signer(ED)], now=NOW)
+
+
+def test_a_key_that_does_not_answer_takes_no_longer_than_its_store_allows(make_endpoint):
+    gate = Gate()
+    service = Service(make_endpoint(), key=ED)
+    context = KeyContext(sections=Sections(store=StoreSettings(deadline=0.1)))
+    with KeyStore(context=context) as keys:
+        keys.add("acme:k", service)
+        service.behave = gate
+        begun = time.monotonic()
+        with pytest.raises(KeyUnavailable, match="before the deadline"):
+            dkimcore.sign(MESSAGE, [signer(keys.get("acme:k"))], now=NOW)
+        assert time.monotonic() - begun < 5
+        gate.open()

@@ -1,10 +1,12 @@
 """Errors: what is temporary, what they say, and that they can be carried elsewhere."""
 
+import copy
 import pickle
 
 import pytest
 
 from dkimcore import errors
+from dkimcore.keys.selfcheck import ShortKey
 
 TREE = {
     "MessageError": "DkimError",
@@ -66,12 +68,25 @@ def test_a_key_error_names_the_key(name):
         errors.MessageError("two From fields"),
         errors.TableError("no such key", file="key.table", line=3),
         errors.KeyNotFound("no such file", uri="file:/x"),
+        errors.KeyDenied("403", uri="acme:k", request_id="r-1"),
+        errors.KeyUnavailable("503", uri="acme:k", request_id="r-1", retry_after=2.5),
+        errors.KeyUnavailable("503", uri="acme:k"),
+        ShortKey("512 bits", uri="acme:k", bits=512),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_comes_back_whole_from_another_process(error):
     """Workers of a process pool hand their errors over pickled."""
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == str(error)
-    assert vars(again) == vars(error)
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert again is not error
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+        assert repr(again) == repr(error)
+        assert vars(again) == vars(error)
+
+
+def test_a_key_error_names_the_request_where_it_is_known():
+    error = errors.KeyUnavailable("throttled", uri="awskms:x", request_id="7f-3", retry_after=1.0)
+    assert str(error) == "awskms:x: throttled (request 7f-3)"
+    assert (error.request_id, error.retry_after) == ("7f-3", 1.0)
+    assert errors.KeyDenied("no", uri="awskms:x").request_id is None

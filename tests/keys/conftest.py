@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,10 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from dkimcore.keys.endpoint import Endpoint
-from dkimcore.keys.limits import EndpointLimits
-from dkimcore.keys.resources import Resources
-from tests.keys.remotes import Heard, eventually, threads_named
+from tests.keys.remotes import Heard, endpoints
 
 CASES = Path(__file__).resolve().parent.parent / "cases" / "keys"
 PASSPHRASE = "correct horse CANARY staple"
@@ -94,25 +90,7 @@ def heard():
     return Heard()
 
 
-_NUMBERS = itertools.count()
-
-
 @pytest.fixture
 def make_endpoint(heard):
     """Makes key endpoints; at the end of the test they are closed, and their threads must end."""
-    made = []
-
-    def make(**limits):
-        resources, name = Resources(), f"acme:{next(_NUMBERS)}"
-        limits = EndpointLimits(**limits)
-        endpoint = resources.get(
-            "endpoint",
-            lambda: Endpoint(name, limits=limits, observer=heard, resources=resources),
-        )
-        made.append((name, resources))
-        return endpoint
-
-    yield make
-    for name, resources in made:
-        assert resources.close() == []
-        eventually(lambda name=name: not threads_named(f"{name}-"))
+    yield from endpoints(heard)

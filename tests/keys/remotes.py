@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
+from dkimcore.keys.endpoint import Endpoint
+from dkimcore.keys.limits import EndpointLimits
 from dkimcore.keys.remote import RemoteKeyBase
+from dkimcore.keys.resources import Resources
 from dkimcore.testing import EphemeralKey
 
-__all__ = ["Gate", "Heard", "Service", "eventually", "threads_named"]
+__all__ = ["Gate", "Heard", "Service", "endpoints", "eventually", "threads_named"]
+
+_NUMBERS = itertools.count()
 
 GOOD = EphemeralKey.ed25519(bytes(32))
 
@@ -80,3 +86,23 @@ def eventually(holds, seconds=30):
 
 def threads_named(prefix):
     return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
+
+
+def endpoints(observer):
+    """Yields what makes key endpoints; then closes them, and waits for their threads to end."""
+    made = []
+
+    def make(**limits):
+        resources, name = Resources(), f"acme:{next(_NUMBERS)}"
+        limits = EndpointLimits(**limits)
+        endpoint = resources.get(
+            "endpoint",
+            lambda: Endpoint(name, limits=limits, observer=observer, resources=resources),
+        )
+        made.append((name, resources))
+        return endpoint
+
+    yield make
+    for name, resources in made:
+        assert resources.close() == []
+        eventually(lambda name=name: not threads_named(f"{name}-"))

@@ -18,6 +18,8 @@ from dkimcore.errors import (
 )
 from dkimcore.keys import KeyContext
 from dkimcore.keys.contain import Containment
+from dkimcore.keys.events import KeyEvent
+from tests.keys.remotes import Heard
 
 SECRET = "s3cr3t-CANARY\\\n'"
 
@@ -127,3 +129,53 @@ def test_no_secret_survives_wherever_it_stands(secret, before, after):
         error = containment.contain(exc, uri="acme:k")
         assert secret not in error.problem.replace(type(exc).__name__, "")
         assert error.__cause__ is None
+
+
+def test_a_secret_that_a_backend_came_by_itself_is_found_too(containment):
+    containment.context.conceal("tok-en-CANARY")
+    containment.context.conceal("")
+    error = containment.contain(RuntimeError("403 for tok-en-CANARY"), uri="acme:k")
+    assert "withheld" in str(error)
+    assert containment.context.withhold("for tok-en-CANARY") == (
+        "its text is withheld, for a secret stands in it"
+    )
+    assert containment.context.withhold("for nobody") == "for nobody"
+
+
+def test_tokens_of_logins_for_ever_cost_bounded_memory(containment):
+    for number in range(1000):
+        containment.context.conceal(f"token-{number}-CANARY")
+    assert not containment.holds_secret(RuntimeError("token-1-CANARY"))
+    assert containment.holds_secret(RuntimeError("token-999-CANARY"))
+
+
+def test_a_secret_of_backslashes_does_not_withhold_everything():
+    containment = Containment(KeyContext(secret=lambda _: "\\\\"))
+    containment.context.secret("pin")
+    containment.context.conceal("\\")
+    assert not containment.holds_secret(RuntimeError("nothing"))
+
+
+def test_events_are_contained_as_well():
+    heard = Heard()
+    containment = Containment(KeyContext(secret=lambda _: SECRET, observer=heard))
+    containment.context.secret("pin")
+    containment.context.observer.event(KeyEvent(level=20, event="login", text=f"with {SECRET}"))
+    assert "CANARY" not in heard.events[0].text
+
+
+def test_frames_do_not_leave_but_the_place_does(containment):
+    def library():
+        token = containment.context.secret("token")
+        return int(token[:0])
+
+    exc = None
+    try:
+        library()
+    except ValueError as caught:
+        exc = caught
+    error = containment.contain(exc, uri="acme:k")
+    assert error.__cause__ is exc
+    assert exc.__traceback__ is None
+    assert error.__notes__[0].endswith("in library")
+    assert "test_contain.py, line " in error.__notes__[0]

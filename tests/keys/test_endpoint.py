@@ -795,7 +795,9 @@ def test_each_is_settled_once_with_its_own_signature_or_an_error(
         assert outcome(one) in (key.sign_digest(digest), None)
     assert settled == Counter(range(len(starts)))
     assert endpoint.waiting == 0
+    endpoint.close()
     resources.close()
+    eventually(lambda: not threads_named("acme:any-"))
 
 
 def outcome(one):

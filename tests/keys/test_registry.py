@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dkimcore.errors import ConfigError, KeyUriError
-from dkimcore.keys.registry import KeyBackends
+from dkimcore.keys.registry import KeyBackends, KeyMakers
 
 OURS = ("awskms", "awskms-envelope", "file", "pkcs11", "vault-kv", "vault-transit")
 BACKEND = """
@@ -135,3 +135,33 @@ def test_a_backend_that_pip_installs_is_there(tmp_path):
         check=True,
     )
     assert run.stdout == "<key acme:prod/key?zone=eu ed25519-sha256, 256 bits>\n"
+
+
+MAKERS = "dkimcore.keymakers"
+
+
+def test_what_makes_keys_is_found_by_scheme_too(install):
+    text = "def create_key(): ...\ndef import_key(): ...\n"
+    install("acme-keys", {"acme": "acme_maker_a"}, "acme_maker_a", text, group=MAKERS)
+    makers = KeyMakers()
+    assert makers.schemes == ("acme", *(scheme for scheme in OURS if scheme != "file"))
+    assert makers.get("acme").__name__ == "acme_maker_a"
+
+
+def test_a_scheme_under_which_no_key_can_be_made(install):
+    with pytest.raises(
+        KeyUriError, match=r"no key can be made under the scheme 'file'; there are: "
+    ):
+        KeyMakers().get("file")
+
+
+def test_a_maker_with_half_of_its_functions_is_none(install):
+    install("acme-keys", {"acme": "acme_maker_b"}, "acme_maker_b", "create_key = 3", group=MAKERS)
+    with pytest.raises(KeyUriError, match=r"acme-keys declares .* is no key maker: acme_maker_b"):
+        KeyMakers().get("acme")
+
+
+def test_a_scheme_whose_maker_is_claimed_twice(install):
+    install("acme-keys", {"awskms": "evil"}, "evil", "raise SystemExit", group=MAKERS)
+    with pytest.raises(ConfigError, match="acme-keys and dkimcore; uninstall"):
+        KeyMakers().get("awskms")

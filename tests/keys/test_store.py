@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import traceback
+from hashlib import sha256
 
 import pytest
 
@@ -19,10 +21,14 @@ from dkimcore.errors import (
     StateError,
 )
 from dkimcore.keys import KeyContext
+from dkimcore.keys.fetched import FetchedKey
 from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.sections import Sections, StoreSettings
 from dkimcore.keys.store import KeyStore
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.testing import EphemeralKey
+from tests.keys.remotes import Gate, Heard, Service, eventually, threads_named
+from tests.keys.test_forking import in_child
 
 DIGEST = bytes(range(32))
 
@@ -417,3 +423,418 @@ def test_keys_that_were_opened_before_a_fork_sign_after_it(key_file):
             signature_data = file.read()
         os.waitpid(child, 0)
         assert key.public_key.verifies(signature_data, DIGEST, key.algorithm)
+
+
+# Keys that are kept elsewhere
+
+
+def settings(observer=None, **store):
+    options = {} if observer is None else {"observer": observer}
+    return KeyContext(sections=Sections(store=StoreSettings(**store)), **options)
+
+
+def remote(good, **options):
+    """Opens keys that sign elsewhere, in the endpoint of their scheme."""
+
+    def open_key(uri, context):
+        endpoint = context.endpoint(context.sections.get(uri.scheme))
+        return Service(endpoint, key=good, uri=str(uri), **options)
+
+    return open_key
+
+
+def test_a_remote_key_is_opened_checked_told_and_used(acme, good):
+    heard = Heard()
+    acme(remote(good, batch=8))
+    with KeyStore(context=settings(heard)) as keys:
+        key = keys.get("acme:k")
+        assert keys.is_open("acme:k")
+        assert key.sign_digest(DIGEST) == good.sign_digest(DIGEST)
+        assert keys.get("acme:k") is key
+    (event,) = heard.events
+    digest = sha256(good.public_key.encode()).hexdigest()
+    assert (event.event, event.uri) == ("key-opened", "acme:k")
+    assert event.fields == {"algorithm": "ed25519-sha256", "public_key_sha256": digest}
+    assert digest[:16] in event.text
+    eventually(lambda: not threads_named("acme:default-"))
+
+
+def test_a_failure_to_open_is_remembered_and_told_once(acme, good):
+    heard, opened = Heard(), []
+
+    def open_key(uri, context):
+        opened.append(uri.path)
+        raise KeyNotFound("no such key", uri=str(uri))
+
+    acme(open_key)
+    with KeyStore(context=settings(heard, negative=60.0)) as keys:
+        for _ in range(5):
+            with pytest.raises(KeyNotFound, match="no such key"):
+                keys.get("acme:k")
+        assert opened == ["k"]
+        assert heard.names() == ["key-refused"]
+        assert heard.events[0].text == "cannot be used: no such key"
+        keys.forget("acme:k")  # as when the configuration is loaded again
+        acme(remote(good))
+        assert keys.get("acme:k")
+
+
+def test_a_failure_that_may_pass_is_remembered_for_a_second_at_most(acme, good, monkeypatch):
+    acme(lambda *_: failing(TimeoutError())())
+    with KeyStore(context=settings(negative=60.0)) as keys:
+        with pytest.raises(KeyUnavailable):
+            keys.get("acme:k")
+        acme(remote(good))
+        with pytest.raises(KeyUnavailable):
+            keys.get("acme:k")
+
+        def opens():
+            try:
+                return keys.get("acme:k")
+            except KeyUnavailable:
+                return None
+
+        begun = time.monotonic()
+        eventually(opens)
+        assert 0.3 < time.monotonic() - begun < 5
+
+
+def test_without_a_memory_of_failures_each_is_tried_again(acme):
+    opened = []
+
+    def open_key(uri, context):
+        opened.append(uri.path)
+        raise KeyNotFound("no such key", uri=str(uri))
+
+    acme(open_key)
+    with KeyStore(context=settings(negative=0.0)) as keys:
+        for _ in range(3):
+            with pytest.raises(KeyNotFound):
+                keys.get("acme:k")
+    assert len(opened) == 3
+
+
+def test_nobody_waits_for_an_opening_beyond_the_deadline_and_it_goes_on(acme, good):
+    gate = Gate()
+
+    def open_key(uri, context):
+        gate(None)
+        return remote(good)(uri, context)
+
+    acme(open_key)
+    with KeyStore(context=settings(deadline=0.1)) as keys:
+        begun = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(KeyUnavailable, match="not open yet"):
+                keys.get("acme:k")
+        assert time.monotonic() - begun < 5
+        assert gate.entered.acquire(timeout=1)
+        assert not gate.entered.acquire(blocking=False)  # one opening, that goes on
+        gate.open()
+        eventually(lambda: keys.is_open("acme:k"))
+        assert keys.get("acme:k").sign_digest(DIGEST) == good.sign_digest(DIGEST)
+
+
+def test_a_hundred_keys_of_a_backend_that_hangs_take_few_threads(acme):
+    gate = Gate()
+    acme(lambda *_: gate(None))
+    eventually(lambda: not threads_named("opens keys"))
+    with KeyStore(context=settings(deadline=0.1)) as keys:
+        waiting = [
+            threading.Thread(target=lambda number=number: failing_get(keys, f"acme:{number}"))
+            for number in range(100)
+        ]
+        for thread in waiting:
+            thread.start()
+        for thread in waiting:
+            thread.join()
+        assert len(threads_named("opens keys")) == 32
+        gate.open()
+        eventually(lambda: not threads_named("opens keys"))
+
+
+def failing_get(keys, uri):
+    with pytest.raises(KeyUnavailable):
+        keys.get(uri)
+
+
+def test_where_the_system_has_no_thread_opening_fails_at_once_and_later_works(
+    acme, good, monkeypatch
+):
+    acme(remote(good))
+
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    with KeyStore(context=settings(negative=0.0)) as keys:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with pytest.raises(KeyUnavailable, match="no thread to open it"):
+                keys.get("acme:k")
+        assert keys.get("acme:k")
+
+
+def test_a_key_that_fails_its_check_is_closed(acme, good):
+    closed = []
+    acme(lambda *_: Key(good, lambda _: b"", close=lambda: closed.append(True)))
+    with KeyStore() as keys, pytest.raises(KeyUnusable):
+        keys.get("acme:k")
+    assert closed == [True]
+
+
+def test_a_key_that_was_added_and_fails_its_check_is_still_its_owners(good):
+    closed = []
+    with KeyStore() as keys, pytest.raises(KeyUnusable):
+        keys.add("inline:k", Key(good, lambda _: b"", close=lambda: closed.append(True)))
+    assert closed == []
+
+
+def test_closing_while_a_key_opens_tells_who_waits_and_closes_it(acme, good):
+    gate, closed, errors = Gate(), [], []
+
+    def open_key(uri, context):
+        gate(None)
+        return Key(good, close=lambda: closed.append(True))
+
+    def get():
+        with pytest.raises(StateError, match="closed") as caught:
+            keys.get("acme:k")
+        errors.append(caught.value)
+
+    acme(open_key)
+    keys = KeyStore()
+    threads = [threading.Thread(target=get) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    gate.await_calls()
+    keys.close()
+    gate.open()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: closed == [True])
+    assert len(set(map(id, errors))) == 3
+    eventually(lambda: not threads_named("acme:default-"))
+
+
+def test_closing_leaves_no_thread(acme, good):
+    before = set(threading.enumerate())
+    acme(remote(good))
+    with KeyStore() as keys:
+        pending = [keys.get(f"acme:{number}").start(DIGEST) for number in range(20)]
+        assert {each.result() for each in pending} == {good.sign_digest(DIGEST)}
+    eventually(lambda: set(threading.enumerate()) <= before)
+
+
+def test_closing_while_signatures_are_awaited_lets_nobody_wait(acme, good):
+    gate = Gate()
+    acme(remote(good))
+    keys = KeyStore(context=settings(deadline=60.0))
+    key = keys.get("acme:k")
+    key.backend_key.behave = gate
+    pending, told = key.start(DIGEST), threading.Event()
+    pending.when_done(told.set)
+    gate.await_calls()
+    keys.close()
+    assert told.wait(5)
+    with pytest.raises(KeyUnavailable, match="closed before"):
+        pending.result()
+    gate.open()
+
+
+def test_an_observer_that_raises_does_no_harm(acme, good, caplog):
+    class Broken(Heard):
+        def event(self, event):
+            raise RuntimeError("CANARY")
+
+        round_trip = event
+
+    acme(remote(good))
+    with KeyStore(context=settings(Broken())) as keys:
+        assert keys.get("acme:k").sign_digest(DIGEST) == good.sign_digest(DIGEST)
+        acme(lambda *_: failing(TimeoutError())())
+        with pytest.raises(KeyUnavailable):
+            keys.get("acme:other")
+    assert "RuntimeError" in caplog.text
+    assert "CANARY" not in caplog.text
+
+
+def test_frames_of_a_backend_with_a_secret_in_a_variable_do_not_leave(acme):
+    def open_key(uri, context):
+        token = context.secret("token")
+        assert token
+        raise ValueError("refused")
+
+    acme(open_key)
+    with KeyStore(context=KeyContext(secret=lambda _: "s3-CANARY")) as keys:
+        for _ in range(2):  # from the opening, and from memory
+            with pytest.raises(KeyBackendError, match="ValueError: refused") as caught:
+                keys.get("acme:k")
+            shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+            text = "".join(line for line in shown.format() if "test_store.py" not in line)
+            assert "CANARY" not in text
+            assert "in open_key" in caught.value.__notes__[0]
+
+
+class Vault:
+    """Where keys are fetched from; what is in `octets` is the answer, or raised."""
+
+    def __init__(self, octets):
+        self.octets, self.fetched = octets, threading.Semaphore(0)
+
+    def fetch(self):
+        self.fetched.release()
+        if isinstance(self.octets, Exception):
+            raise self.octets
+        return bytearray(self.octets)
+
+    def open_key(self, uri, context):
+        return FetchedKey(self.fetch(), name=str(uri), fetch=self.fetch)
+
+
+def refresh_now(keys, name="acme:k"):
+    keys._refreshers[name].refresh()
+
+
+def test_a_fetched_key_is_fetched_again_and_withdrawn_when_it_is_gone(acme, good):
+    heard, vault = Heard(), Vault(good.private_pem())
+    acme(vault.open_key)
+    with KeyStore(context=settings(heard, refresh=1.0, negative=0.0)) as keys:
+        key = keys.get("acme:k")
+        assert key.is_local
+        assert vault.fetched.acquire(timeout=30)
+        assert vault.fetched.acquire(timeout=30)  # by itself, after a second
+        vault.octets = KeyUnavailable("down", uri="acme:k")
+        refresh_now(keys)
+        assert key.sign_digest(DIGEST)
+        assert keys.oldest_confirmation > 0
+        vault.octets = KeyDenied("revoked", uri="acme:k")
+        refresh_now(keys)
+        with pytest.raises(KeyDenied, match="revoked"):
+            key.sign_digest(DIGEST)
+        with pytest.raises(KeyDenied, match="revoked"):
+            keys.get("acme:k")
+        vault.octets = good.private_pem()
+        assert keys.get("acme:k").sign_digest(DIGEST) == good.sign_digest(DIGEST)
+    words = [name for name in heard.names() if name != "key-refreshed"]
+    assert words == ["key-opened", "key-stale", "key-withdrawn", "key-refused", "key-opened"]
+
+
+def test_a_key_that_was_forgotten_is_not_fetched_any_more(acme, good):
+    vault = Vault(good.private_pem())
+    acme(vault.open_key)
+    with KeyStore() as keys:
+        keys.get("acme:k")
+        old = keys._refreshers["acme:k"]
+        keys.forget("acme:k")
+        assert keys._refreshers == {}
+        keys.get("acme:k")
+        vault.octets = KeyNotFound("gone", uri="acme:k")
+        old.refresh()
+        assert keys.is_open("acme:k")
+        assert keys.oldest_confirmation < 60
+    assert keys.oldest_confirmation == 0.0
+
+
+# Forks
+
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+@forks
+def test_a_child_uses_what_the_parent_opened_and_opens_more(acme, good):
+    acme(remote(good))
+    with KeyStore() as keys:
+        key = keys.get("acme:k")
+
+        def check():
+            other = keys.get("acme:other")
+            assert other.backend_key.endpoint is key.backend_key.endpoint
+            signed = [each.sign_digest(DIGEST) for each in (key, other)]
+            keys.close()
+            eventually(lambda: not threads_named("acme:default-"))
+            return signed == [good.sign_digest(DIGEST)] * 2
+
+        assert in_child(check)
+        assert key.sign_digest(DIGEST) == good.sign_digest(DIGEST)
+
+
+@forks
+def test_a_fork_while_a_key_is_being_opened(acme, good):
+    gate = Gate()
+
+    def open_key(uri, context):
+        gate(None)
+        return remote(good)(uri, context)
+
+    acme(open_key)
+    with KeyStore() as keys:
+        thread = threading.Thread(target=keys.get, args=("acme:k",))
+        thread.start()
+        gate.await_calls()
+
+        def check():
+            acme(remote(good))
+            return keys.get("acme:k").sign_digest(DIGEST) == good.sign_digest(DIGEST)
+
+        assert in_child(check)
+        gate.open()
+        thread.join()
+        assert keys.is_open("acme:k")
+
+
+@forks
+def test_forks_while_threads_open_and_forget_keys_leave_no_lock_behind(acme, good):
+    acme(remote(good))
+    stop = threading.Event()
+
+    def work(number):
+        while not stop.is_set():
+            keys.get(f"acme:{number}")
+            keys.forget(f"acme:{number}")
+
+    with KeyStore() as keys:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(10):
+                assert in_child(lambda: keys.get("acme:0").sign_digest(DIGEST))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+
+@forks
+def test_a_child_fetches_keys_again_by_itself(acme, good):
+    vault = Vault(good.private_pem())
+    acme(vault.open_key)
+    with KeyStore(context=settings(refresh=1.0)) as keys:
+        keys.get("acme:k")
+
+        def check():
+            while vault.fetched.acquire(blocking=False):
+                pass
+            return vault.fetched.acquire(timeout=30)
+
+        assert in_child(check)
+
+
+def test_eight_threads_a_thousand_signatures_each_through_the_store(acme, good):
+    acme(remote(good, batch=64))
+    wrong = []
+    with KeyStore(context=settings(deadline=60.0)) as keys:
+        key = keys.get("acme:k")
+
+        def work(number):
+            for each in range(1000):
+                digest = sha256(b"%d %d" % (number, each)).digest()
+                if not key.public_key.verifies(key.sign_digest(digest), digest, key.algorithm):
+                    wrong.append(digest)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []

@@ -56,6 +56,10 @@ class FetchedKey(MemoryKey):
             raise error
         super().__init__(private_key, name=name)
 
+    def __repr__(self) -> str:
+        # Tools that report errors print it also where it did not become a key.
+        return super().__repr__() if hasattr(self, "public_key") else "<FetchedKey, undecoded>"
+
     @property
     def is_refreshed(self) -> bool:
         """Whether it can be fetched again."""

@@ -67,11 +67,11 @@ class StoredKey:
         self._key = key
         self._containment = containment
         self.uri = uri
-        self._length = self._check(key)
-        self._sign: Callable[[bytes], bytes] = key.sign_digest
         # Kept, for a backend may compute or fetch them.
         self.algorithm = key.algorithm
         self.public_key = key.public_key
+        self._length = self._check(key)
+        self._sign: Callable[[bytes], bytes] = key.sign_digest
 
     def _check(self, key: SigningKey) -> int:
         return check_key(key, uri=self.uri)
