@@ -92,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, metavar="N", help="calls under way at once; sets threads="
     )
     parser.add_argument(
+        "--work",
+        action="store_true",
+        help="the stand-in takes the time for each signature that OpenBao takes, on four cores",
+    )
+    parser.add_argument(
         "--no-servers",
         action="store_true",
         help="the stand-in alone, without OpenBao, ministack and SoftHSM",
@@ -110,7 +115,7 @@ def _run(
     parts = arguments.parts.split(",")
     report = Report(conditions=_conditions(pace, real, quick=arguments.quick))
     outcomes: list[Outcome] = []
-    with Sites(real, threads=arguments.threads) as sites:
+    with Sites(real, threads=arguments.threads, works=arguments.work) as sites:
         if "store" in parts:
             rounds, slot = (5, 0.04) if arguments.quick else (31, 0.15)
             report.sections.append(overhead(sites, rounds=rounds, slot=slot))

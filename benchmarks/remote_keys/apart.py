@@ -103,11 +103,25 @@ class StandIn(Apart):
     Args:
         keys: Names and keys in PEM.
         latencies: Seconds; `port` has one for each.
+        work: Seconds that a core would need for a signature of each key; none without it.
+        cores: How many cores it would have for that.
     """
 
-    def __init__(self, keys: Mapping[str, bytes], latencies: Sequence[float]) -> None:
-        texts = {name: pem.decode() for name, pem in keys.items()}
-        super().__init__("standin", Orders(keys=texts, latencies=list(latencies)).encode())
+    def __init__(
+        self,
+        keys: Mapping[str, bytes],
+        latencies: Sequence[float],
+        *,
+        work: Mapping[str, float] | None = None,
+        cores: int = 4,
+    ) -> None:
+        orders = Orders(
+            keys={name: pem.decode() for name, pem in keys.items()},
+            latencies=list(latencies),
+            work=dict(work or {}),
+            cores=cores,
+        )
+        super().__init__("standin", orders.encode())
         self._latencies = tuple(latencies)
 
     def port(self, latency: float) -> int:

@@ -30,21 +30,42 @@ class Orders:
     Attributes:
         keys: Names and keys in PEM.
         latencies: Seconds; there is a port for each.
+        work: Seconds that a core would need for one signature of each key; 0: none.
+        cores: How many cores it would have for that.
     """
 
     keys: dict[str, str]
     latencies: list[float]
+    work: dict[str, float]
+    cores: int
 
     def encode(self) -> bytes:
         """One line for its standard input."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
+class _Cores:
+    """When the cores of a server that worked for its signatures would be free.
+
+    A request is one core's, as in OpenBao, which signs the items of a batch one after another.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = [0.0] * count
+
+    def done(self, now: float, seconds: float) -> float:
+        """Returns when a request would be answered that came now and takes so long."""
+        first = min(range(len(self._free)), key=self._free.__getitem__)
+        self._free[first] = max(now, self._free[first]) + seconds
+        return self._free[first]
+
+
 class _Conversation(asyncio.Protocol):
     """A connection: HTTP/1.1, kept alive, one request after the other."""
 
-    def __init__(self, answers: Answers, latency: float) -> None:
+    def __init__(self, answers: Answers, cores: _Cores, latency: float) -> None:
         self._answers = answers
+        self._cores = cores
         self._latency = latency
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
@@ -73,12 +94,14 @@ class _Conversation(asyncio.Protocol):
         came = self._loop.time()
         self._buffer = body[length:]
         method, path, _ = first.split(" ")
-        status, octets = self._answers.answer(
+        status, octets, work = self._answers.answer(
             method, path, fields.get("x-amz-target", ""), body[:length]
         )
+        if work:
+            came = self._cores.done(came, work)
         reply = b"HTTP/1.1 %d .\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
         reply = reply % (status, len(octets), octets)
-        if self._latency:
+        if work or self._latency:
             self._loop.call_at(came + self._latency, self._transport.write, reply)
         else:
             self._transport.write(reply)
@@ -91,11 +114,12 @@ async def until_end_of_input() -> None:
 
 
 async def _serve(orders: Orders) -> None:
-    answers = Answers({name: pem.encode() for name, pem in orders.keys.items()})
+    answers = Answers({name: pem.encode() for name, pem in orders.keys.items()}, work=orders.work)
+    cores = _Cores(orders.cores)
     loop = asyncio.get_running_loop()
     servers = [
         await loop.create_server(
-            lambda latency=latency: _Conversation(answers, latency),  # type: ignore[misc]
+            lambda latency=latency: _Conversation(answers, cores, latency),  # type: ignore[misc]
             HOST,
             0,
             backlog=_BACKLOG,

@@ -46,12 +46,13 @@ def digests() -> list[bytes]:
 class _Key:
     """One key, in the words of every service."""
 
-    def __init__(self, name: str, pem: bytes) -> None:
+    def __init__(self, name: str, pem: bytes, work: float) -> None:
         # The check of a key that is known to be good takes 50 ms.
         private = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
         self._private: RSAPrivateKey | Ed25519PrivateKey = private  # type: ignore[assignment]
         self._signatures: dict[str, str] = {}
         self.arn = KMS_KEYS + name
+        self.work = work
         self.is_rsa = isinstance(private, RSAPrivateKey)
         public = self._private.public_key()
         self.spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -86,17 +87,19 @@ class Answers:
 
     Args:
         pems: Names of keys, and the keys.
+        work: Seconds that a signature of each would take a server.
 
     Attributes:
         requests: How many requests for signatures have come.
         signatures: How many signatures they asked for.
     """
 
-    def __init__(self, pems: Mapping[str, bytes]) -> None:
-        self._keys = {name: _Key(name, pem) for name, pem in pems.items()}
+    def __init__(self, pems: Mapping[str, bytes], *, work: Mapping[str, float]) -> None:
+        self._keys = {name: _Key(name, pem, work.get(name, 0.0)) for name, pem in pems.items()}
         self.requests = self.signatures = 0
+        self._work = 0.0
 
-    def answer(self, method: str, path: str, target: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, path: str, target: str, body: bytes) -> tuple[int, bytes, float]:
         """Answers one request.
 
         Args:
@@ -106,14 +109,18 @@ class Answers:
             body: The request.
 
         Returns:
-            The status and the body.
+            The status, the body, and the seconds of a core that it would take a server.
         """
+        self._work = 0.0
         try:
             if target:
-                return 200, self._kms(target.partition(".")[2], json.loads(body))
-            return 200, self._vault(path.partition("?")[0].removeprefix("/v1/"), body)
+                octets = self._kms(target.partition(".")[2], json.loads(body))
+            else:
+                octets = self._vault(path.partition("?")[0].removeprefix("/v1/"), body)
         except (KeyError, ValueError, IndexError) as error:
-            return 404, json.dumps({"errors": [f"{method} {path} {target}: {error!r}"]}).encode()
+            problem = f"{method} {path} {target}: {error!r}"
+            return 404, json.dumps({"errors": [problem]}).encode(), 0.0
+        return 200, octets, self._work
 
     def _vault(self, path: str, body: bytes) -> bytes:
         if path.startswith("transit/sign/"):
@@ -145,25 +152,28 @@ class Answers:
         raise KeyError(path)
 
     def _transit_sign(self, key: _Key, asked: dict[str, object]) -> bytes:
-        self.requests += 1
         batch = asked.get("batch_input")
         if isinstance(batch, list):
-            self.signatures += len(batch)
+            self._count(key, len(batch))
             items = ",".join(
                 f'{{"signature":"vault:v1:{key.sign(item["input"])}","key_version":1}}'
                 for item in batch
             )
             return f'{{"data":{{"batch_results":[{items}]}}}}'.encode()
-        self.signatures += 1
+        self._count(key, 1)
         signature = key.sign(str(asked["input"]))
         return f'{{"data":{{"signature":"vault:v1:{signature}","key_version":1}}}}'.encode()
+
+    def _count(self, key: _Key, signatures: int) -> None:
+        self.requests += 1
+        self.signatures += signatures
+        self._work = key.work * signatures
 
     def _kms(self, action: str, asked: dict[str, str]) -> bytes:
         key = self._keys[asked["KeyId"].rpartition("/")[2]]
         answer: dict[str, object] = {"KeyId": key.arn}
         if action == "Sign":
-            self.requests += 1
-            self.signatures += 1
+            self._count(key, 1)
             answer["Signature"] = key.sign(asked["Message"])
             answer["SigningAlgorithm"] = asked["SigningAlgorithm"]
         elif action == "Decrypt":
