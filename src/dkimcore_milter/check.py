@@ -18,6 +18,7 @@ from dkimcore.tables import DataSetType, Finding, KeyTable, SigningTable
 from dkimcore.tables.location import Location
 from dkimcore_milter.access import READ
 from dkimcore_milter.authoring import AuthorRules
+from dkimcore_milter.checkbackends import check_backends, check_failures
 from dkimcore_milter.checkkeys import KeyCheck
 from dkimcore_milter.checkprocess import check_process, find_visitor
 from dkimcore_milter.findings import Findings
@@ -57,7 +58,8 @@ def check(settings: Settings) -> tuple[Finding, ...]:
     _check_parts(settings, sources, findings)
     _check_lists(settings, sources, findings)
     _check_hosts(settings, sources, findings)
-    keys = KeyCheck(settings, visitor, findings)
+    sections = check_backends(settings, sources, visitor, findings)
+    keys = KeyCheck(settings, visitor, findings, sections)
     _check_tables(settings, sources, keys, findings)
     keys.close()
     check_process(settings, visitor, findings)
@@ -196,6 +198,8 @@ def _check_tables(settings: Settings, sources: Sources, keys: KeyCheck, findings
     if key_table is not None:
         findings.add(key_table.check())
         keys.table(key_table)
+    if key_table is not None or signing.key_table is None:
+        check_failures(settings, sources, key_table, findings)
     if settings.hosts.signs and single is None and signing.key_table is None:
         findings.warning(
             "nothing is signed, for there are neither tables nor a KeyFile; with Mode v that is "
@@ -222,7 +226,7 @@ def _files(
     for file in settings.files:
         yield file, (file, None)
     signing, hosts = settings.signing, settings.hosts
-    tables = (signing.signing_table, signing.key_table)
+    tables = (signing.signing_table, signing.key_table, settings.actions.key_failure)
     for source in (*tables, hosts.internal, hosts.external_ignore, hosts.peers, *_lists(settings)):
         if source is not None:
             try:
@@ -231,6 +235,7 @@ def _files(
                 continue  # said already
             if location.type is not DataSetType.CSL:
                 yield location.rest, (source.file, source.line)
-    for source in (signing.replace_rules, settings.resolving.test_public_keys):
+    plain = (signing.replace_rules, signing.key_backends, settings.resolving.test_public_keys)
+    for source in plain:
         if source is not None:
             yield sources.path(source.text), (source.file, source.line)

@@ -15,12 +15,16 @@ from dkimcore.errors import DkimError, SettingsError, TableError
 from dkimcore.keys import KeyContext
 from dkimcore.keys.permissions import private_file_danger
 from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.sections import Sections
 from dkimcore.keys.store import KeyStore
 from dkimcore.keys.uri import KeyUri
 from dkimcore.protocol.algorithm import KeyType
 from dkimcore.signer import Signer
 from dkimcore.signers import open_row
 from dkimcore_milter.access import READ
+from dkimcore_milter.choice import is_remote
+from dkimcore_milter.imports import BELOW_ROOT
+from dkimcore_milter.keyobserver import MilterKeyObserver
 
 if TYPE_CHECKING:
     from dkimcore.keys import SigningKey
@@ -58,18 +62,34 @@ class KeyCheck:
         settings: The settings.
         visitor: The user that the filter will run as.
         findings: Takes what is found.
+        sections: Where keys are kept elsewhere; None: that is wrong, and such keys are left out.
     """
 
-    def __init__(self, settings: Settings, visitor: Visitor, findings: Findings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        visitor: Visitor,
+        findings: Findings,
+        sections: Sections | None,
+    ) -> None:
         self._signing = settings.signing
         self._minimum = settings.verifying.minimum_key_bits
         self._root = settings.process.root_directory
+        self._root_place = settings.origin("ChangeRootDirectory")
         self._algorithm_place = settings.origin("SignatureAlgorithm")
         self._visitor = visitor
         self._findings = findings
         self._uris: dict[str, str] = {}
-        secret = secret_from(check_permissions=self._signing.require_safe_keys)
-        self._store = KeyStore(context=KeyContext(secret=secret, check_permissions=False))
+        self._skips_remote = sections is None
+        self._schemes: set[str] = set()
+        context = KeyContext(
+            secret=secret_from(check_permissions=self._signing.require_safe_keys),
+            check_permissions=False,
+            uid=visitor.uid,
+            sections=Sections() if sections is None else sections,
+            observer=MilterKeyObserver(None),
+        )
+        self._store = KeyStore(context=context)
 
     def table(self, table: KeyTable) -> None:
         """Check the keys of a key table, but those whose path depends on the author."""
@@ -90,15 +110,30 @@ class KeyCheck:
 
     def close(self) -> None:
         """Close the keys."""
+        if self._schemes and self._root is not None:
+            schemes = ", ".join(sorted(self._schemes))
+            self._findings.warning(
+                f"ChangeRootDirectory: keys of {schemes} need their files below it: {BELOW_ROOT}",
+                self._root_place,
+            )
         self._findings.attempt(self._store.close)
 
     def _check(self, candidate: _Candidate) -> None:
+        if is_remote(candidate.uri):
+            self._schemes.add(candidate.uri.partition(":")[0])
+            if self._skips_remote:
+                return
+            self._remote_files(candidate)
         key = self._open(candidate)
         if isinstance(key, TableError):
             self._findings.error(key.problem, candidate.place)
             return
         if isinstance(key, DkimError):
             problem = getattr(key, "problem", str(key))
+            request = getattr(key, "request_id", None)
+            problem += "" if request is None else f" (request {request})"
+            if is_remote(candidate.uri):
+                problem = f"{candidate.uri}: {problem}"
             self._findings.error(f"{candidate.what}: {problem}", candidate.place)
             return
         self._judge(candidate, key)
@@ -162,6 +197,20 @@ class KeyCheck:
                 Signer(domain=row.domain, selector=row.selector, key=key)
             except SettingsError as exc:
                 self._findings.error(f"{candidate.what}: {exc.problem}", candidate.place)
+
+    def _remote_files(self, candidate: _Candidate) -> None:
+        """Look whether workers, which open the key, can read the files that its URI names."""
+        uri = self._findings.attempt(lambda: KeyUri.parse(candidate.uri), candidate.place)
+        if uri is None:
+            return
+        source = uri.options.get("pin-source", "")
+        path = uri.path if uri.scheme == "awskms-envelope" else source.removeprefix("file:")
+        if not path.startswith("/"):
+            return
+        path = os.path.join(self._root or "/", path.lstrip("/"))
+        problem = self._visitor.problem(path, READ)
+        if problem is not None and os.path.exists(path):  # else opening the key says it
+            self._findings.error(f"{candidate.what}: {problem}", candidate.place)
 
     def _permissions(self, candidate: _Candidate) -> None:
         uri = KeyUri.parse(candidate.uri)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dkimcore.tables.keytable import KeyRow
     from dkimcore_milter.sources import Sources
 
-__all__ = ["FailureAction", "FailureRule", "FailureRules"]
+__all__ = ["FailureAction", "FailureRule", "FailureRules", "parse_rule"]
 
 # Signing domains whose rules, and signatures whose substitutes, are remembered.
 _KNOWN = 1024
@@ -84,7 +84,7 @@ class FailureRules:
         self._rules: dict[str | None, FailureRule] = {}
         for row in () if data_set is None else data_set.rows():
             if row.value not in self._rules:
-                self._rules[row.value] = _rule(row, key_table)
+                self._rules[row.value] = parse_rule(row, key_table)
         self.may_fall_back = any(rule.key_row is not None for rule in self._rules.values())
         self.find = lru_cache(_KNOWN)(self._find)
         self._plan = lru_cache(_KNOWN)(_planned)
@@ -153,7 +153,16 @@ def _planned(planned: PlannedSignature, row: KeyRow) -> PlannedSignature:
     )
 
 
-def _rule(row: Row, key_table: KeyTable | None) -> FailureRule:
+def parse_rule(row: Row, key_table: KeyTable | None) -> FailureRule:
+    """Read what a row says is to be done.
+
+    Args:
+        row: The row.
+        key_table: What names of keys stand for; None if there is none.
+
+    Raises:
+        TableError: It says what cannot be.
+    """
     try:
         return _parsed(row, key_table)
     except (SettingsError, TableError) as exc:

@@ -109,6 +109,11 @@ class MessageSigning:
         self._signing = Signing(header, requests, now=engine.now(), final=True)
 
     @property
+    def count(self) -> int:
+        """How many signatures are to be made."""
+        return len(self._seats)
+
+    @property
     def wants_body(self) -> bool:
         """Always: all of the body is hashed."""
         return True

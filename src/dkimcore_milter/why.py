@@ -18,12 +18,12 @@ from dkimcore_milter.engine import BadAuthor, NoAuthor, Origin
 from dkimcore_milter.explanation import Explanation, Outcome, Steps
 from dkimcore_milter.fieldcounts import wrong_counts
 from dkimcore_milter.identity import host_name
-from dkimcore_milter.keyproblems import table_error, unsignable
+from dkimcore_milter.keyproblems import Unsigned, table_error, unsignable
 from dkimcore_milter.origin import find_host
 from dkimcore_milter.outcome import Settled, conclude
 from dkimcore_milter.printable import printable
 from dkimcore_milter.recipients import RecipientRules
-from dkimcore_milter.signing import start_signing
+from dkimcore_milter.signing import MessageSigning, start_signing
 from dkimcore_milter.sources import Sources, place
 from dkimcore_milter.transaction import Transaction
 from dkimcore_milter.verifying import Cleaning
@@ -229,10 +229,16 @@ class _Inquiry:
         keys = open_keys(self._steps, self._engine, choice)
         work = start_signing(self._transaction, choice, received=self._received, header=self._final)
         error = next((key.error for key in keys if key.error is not None), None)
-        if not isinstance(work, Settled):
+        if isinstance(work, Unsigned):
+            text = "DkimcoreOnKeyFailure: it goes without any signature"
+            self._steps.say("signature", text, self._where("dkimcoreonkeyfailure"), decides=True)
+            return Explanation(
+                outcome=Outcome.LEFT_ALONE, steps=self._steps.all, keys=keys, ending=work.finish()
+            )
+        if isinstance(work, MessageSigning):
             forms = self._engine.profile
             c = f"c={forms.header_canonicalization}/{forms.body_canonicalization}"
-            self._steps.say("signature", f"{len(keys)} added, {c}", decides=True)
+            self._steps.say("signature", f"{work.count} added, {c}", decides=True)
             return Explanation(outcome=Outcome.SIGNED, steps=self._steps.all, keys=keys)
         if error is None:  # the keys are good, so it is the header
             error = MessageError(self._logged[-1].text)
@@ -241,7 +247,7 @@ class _Inquiry:
             outcome=Outcome.UNSIGNABLE,
             steps=self._steps.all,
             keys=keys,
-            ending=work.finish(),
+            ending=work.finish() if isinstance(work, Settled) else None,
             error=error,
         )
 

@@ -6,7 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import ConfigError, KeyBackendError, MessageError
+from dkimcore_milter.choice import is_remote
+from dkimcore_milter.engine import KeyTooSmall
 from dkimcore_milter.explanation import OpenedKey
+from dkimcore_milter.keyfailure import FailureAction
+from dkimcore_milter.keymeter import backend_of
+from dkimcore_milter.outcome import internal_action
 from dkimcore_milter.printable import printable
 from dkimcore_milter.singlekey import SingleKey
 from dkimcore_milter.sources import place
@@ -63,6 +68,7 @@ def open_keys(steps: Steps, engine: Engine, choice: Choice) -> tuple[OpenedKey, 
     opened = tuple(_open(engine, choice, planned) for planned in choice.planned)
     for key in opened:
         _say_key(steps, key)
+        _say_failure(steps, engine, key)
     return opened
 
 
@@ -89,7 +95,29 @@ def _say_key(steps: Steps, key: OpenedKey) -> None:
         return
     public_key = key.signer.key.public_key
     kind = f"{public_key.bits} bits, {key.signer.key.algorithm}"
+    if is_remote(planned.key_uri):
+        kind += f", kept elsewhere ({backend_of(planned.key_uri).labels[0]})"
     steps.say("key", f"{names}: {uri} can sign, {kind}", where)
+
+
+def _say_failure(steps: Steps, engine: Engine, key: OpenedKey) -> None:
+    """Say what becomes of mail while the key fails, of one that fails or is kept elsewhere."""
+    planned, settings, error = key.planned, engine.settings, key.error
+    if error is None and not is_remote(planned.key_uri):
+        return
+    if error is not None and not isinstance(error, KeyBackendError):
+        return  # a table is wrong, or the message cannot be signed
+    if isinstance(error, KeyTooSmall):
+        return
+    rule = engine.failures.find(planned.domain)
+    file, line = settings.origin("DkimcoreOnKeyFailure")
+    where = "" if file is None else place(file, line)
+    when = "if it fails" if error is None else "while it fails"
+    if rule.action is FailureAction.TEMPFAIL:
+        action = internal_action(settings.actions)
+        steps.say("failure", f"{when}: On-InternalError decides, {action}", where)
+    else:
+        steps.say("failure", f"{when}: DkimcoreOnKeyFailure says {rule}", where)
 
 
 def _is_inline(planned: Planned) -> bool:

@@ -16,6 +16,7 @@ from dkimcore_milter.explanation import Envelope, Outcome
 from dkimcore_milter.peer import Peer
 from dkimcore_milter.rehearsal import rehearse
 from dkimcore_milter.why import explain
+from tests.milter import farkeys
 from tests.milter.site import SMALL_RSA, Site
 
 NOW = 1_700_000_000.0
@@ -110,14 +111,23 @@ OPTIONS = {
     "RemoveOldSignatures": st.just("yes"),
     "AlwaysAddARHeader": st.just("yes"),
     "CaptureUnknownErrors": st.just("yes"),
+    "DkimcoreOnKeyFailure": st.sampled_from(
+        [
+            *("example.com=unsigned", "example.com=other-algorithm", "csl:*=fallback:one"),
+            *("csl:example.com=fallback:absent", "csl:*=unsigned,example.com=fallback:small"),
+        ]
+    ),
     "On-Security": ACTIONS,
     "On-InternalError": ACTIONS,
     "On-SignatureError": ACTIONS,
 }
 
-configurations = st.tuples(
-    st.sampled_from(TABLES), st.fixed_dictionaries({}, optional=OPTIONS)
-).map(lambda chosen: chosen[0] + "".join(f"{name} {text}\n" for name, text in chosen[1].items()))
+configurations = (
+    st.tuples(st.sampled_from(TABLES), st.fixed_dictionaries({}, optional=OPTIONS))
+    # Without a table there is no row to fall back to, which is an error at load.
+    .filter(lambda chosen: "KeyTable" in chosen[0] or "fallback" not in str(chosen[1]))
+    .map(lambda chosen: chosen[0] + "".join(f"{name} {text}\n" for name, text in chosen[1].items()))
+)
 
 envelopes = st.builds(
     Envelope,
@@ -171,7 +181,8 @@ def done(rehearsal):
     added = {bytes(one.field.name).lower() for one in changes if isinstance(one, InsertField)}
     deleted = {one.name.lower() for one in changes if isinstance(one, DeleteField)}
     events = {line.event for line in rehearsal.lines}
-    if events & {"signing-error", "table-error", "key-not-loaded"}:
+    gone_on = {"sent-unsigned", "signed-less", "signed-by-fallback"}
+    if events & {"signing-error", "table-error", "key-not-loaded"} and not events & gone_on:
         return Outcome.UNSIGNABLE
     if "header-too-large" in events or rehearsal.conclusion.reply.code == "550":
         return Outcome.REFUSED
@@ -345,6 +356,44 @@ def test_what_keeps_a_message_from_being_signed_is_told(ask, author, question, a
     assert explanation.error is not None
     assert explanation.ending is not None
     assert any(answer in text and place for text, place in told(explanation, question))
+
+
+def test_what_becomes_of_mail_whose_key_fails_is_told(ask):
+    absent = LETTER.replace(b"good", b"absent")
+    explanation = ask("", absent)
+    assert told(explanation, "failure") == [
+        ("while it fails: On-InternalError decides, tempfail", "")
+    ]
+    explanation = ask("DkimcoreOnKeyFailure example.com=unsigned\n", absent)
+    assert told(explanation, "failure") == [
+        ("while it fails: DkimcoreOnKeyFailure says unsigned", "opendkim.conf:3")
+    ]
+    assert explanation.outcome is Outcome.LEFT_ALONE
+    assert told(explanation, "signature") == [
+        ("DkimcoreOnKeyFailure: it goes without any signature", "opendkim.conf:3")
+    ]
+    explanation = ask("DkimcoreOnKeyFailure csl:example.com=fallback:one\n", absent)
+    assert explanation.outcome is Outcome.SIGNED
+    assert told(explanation, "signature")[0][0].startswith("1 added")
+    assert told(ask("DkimcoreOnKeyFailure example.com=unsigned\n"), "failure") == []
+
+
+def test_a_key_that_is_kept_elsewhere_is_told(tmp_path, monkeypatch):
+    site = Site(tmp_path)
+    site.write("keys", "k example.com:s1:far:one/key\n")
+    site.write("signing", "example.com k\n")
+    with farkeys.installed(tmp_path / "packages", monkeypatch) as far:
+        for _ in range(2):
+            engine = site.engine("KeyTable file:keys\nSigningTable file:signing\n")
+            explanation = explain(engine, LETTER, Envelope(peer=INSIDE))
+            engine.close()
+            (key,), (failure,) = told(explanation, "key"), told(explanation, "failure")
+            if not far.missing:
+                assert key[0].endswith("ed25519-sha256, kept elsewhere (other)")
+                assert failure[0] == "if it fails: On-InternalError decides, tempfail"
+            far.missing.add("key")
+    assert "far:one/key cannot sign: the service has no such key" in key[0]
+    assert failure[0] == "while it fails: On-InternalError decides, tempfail"
 
 
 def test_a_key_that_is_too_short_is_told_with_its_size(ask):
