@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dkimcore.errors import KeyUnusable
 from dkimcore.keys import KeyContext, MadeKey
@@ -143,14 +143,11 @@ class _MakerCheck(Check):
         self._open_made(self._made)
 
     def _make(self, attempt: Callable[[], MadeKey]) -> MadeKey:
-        made: object
         try:
-            made = attempt()
+            made = cast("object", attempt())
         except Exception as exc:
             raise self.fault("no key is made", exc) from exc
-        if not isinstance(made, MadeKey) or not isinstance(
-            getattr(made, "public_key", None), PublicKey
-        ):
+        if not isinstance(made, MadeKey) or type(made.public_key) is not PublicKey:
             raise BackendFault("what is returned is no MadeKey with a PublicKey")
         self._made = made
         self.seen.append(repr(made))
