@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
+import json
 import logging
 import traceback
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dkimcore.errors import DkimError
 from dkimcore.keys.store import KeyStore
 from dkimcore.keys.uri import KeyUri
-from dkimcore.keys.vault import kv
+from dkimcore.keys.vault import kv, transit
 from dkimcore.keys.vault.client import client_of
 from dkimcore.keys.vault.making import KV, TRANSIT
 from tests.servers.faults import (
@@ -65,10 +66,17 @@ def everything(caplog):
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
     caplog.set_level(logging.DEBUG)
-    yield lambda: "\n".join(
-        f"{record.getMessage()} {record.exc_text or ''} {record.args!r}"
-        for record in caplog.records
-    )
+
+    def written():
+        for record in caplog.records:
+            foreign = record.name.partition(".")[0] in ("hvac", "requests", "urllib3")
+            assert not foreign or record.levelno >= logging.INFO
+        return "\n".join(
+            f"{record.getMessage()} {record.exc_text or ''} {record.args!r}"
+            for record in caplog.records
+        )
+
+    yield written
     for logger, level in before:
         logger.setLevel(level)
 
@@ -116,26 +124,71 @@ class TestEveryFault:
         self, vault, contexts, sections, proxy, secrets, everything, fault, match
     ):
         section, uri, needles = secrets
-        store = KeyStore(context=contexts(sections(store={"deadline": 1.0}, eu=section)))
+        context = contexts(sections(store={"deadline": 1.0}, eu=section))
         proxy.inject(fault, match=match)
         shown = []
-        with store:
+        # Without a store, which would take away frames: this is what others may see.
+        for open_key, name in ((kv.open_key, uri), (transit.open_key, vault.ed)):
+            try:
+                key = open_key(KeyUri.parse(name), context)
+                shown.append(repr(key))
+                key.sign_digest(bytes(32))
+            except DkimError as exc:
+                shown += frames(exc)
+        with contextlib.suppress(DkimError):
+            client = client_of(context, context.sections.get("vault"), uri="x")
+            grant = client._tokens._grant
+            if grant is not None:
+                needles.append(grant.token.reveal())
+                shown += [repr(grant), repr(vars(client))]
+        with KeyStore(context=context) as store:
             for name in (uri, vault.ed):
                 try:
-                    key = store.get(name)
-                    shown.append(repr(key))
-                    key.sign_digest(bytes(32))
+                    store.get(name).sign_digest(bytes(32))
                 except DkimError as exc:
                     shown += frames(exc)
-            with contextlib.suppress(DkimError):
-                client = client_of(store.context, store.context.sections.get("vault"), uri="x")
-                grant = client._tokens._grant
-                if grant is not None:
-                    needles.append(grant.token.reveal())
-                    shown += [repr(grant), repr(vars(client))]
         written = "\n".join([everything(), *shown])
         for needle in needles:
             assert needle not in written
+
+
+@pytest.mark.parametrize(
+    ("secret", "options"),
+    [
+        ({"pem": "{key}"}, ""),
+        ({"key": "-----BEGIN PRIVATE KEY-----{key}"}, ""),
+        ({"key": "{key}"}, ""),
+        ({"key": ["{key}"]}, ""),
+        ({"selectors": [{"key": "{key}"}, {"key": "{key}"}]}, ""),
+        ({"selectors": [{"key": "{key}", "selector": "s1"}]}, "?selector=s2"),
+    ],
+)
+def test_secrets_that_hold_no_usable_key(
+    vault, contexts, sections, token_section, everything, secret, options
+):
+    """Their errors come from where the key is at hand."""
+    canary = "canary0of0a0key" * 8
+    path = f"dkim/{fresh_name('s')}"
+    filled = json.loads(json.dumps(secret).replace("{key}", canary))
+    vault.root.secrets.kv.v2.create_or_update_secret(path, filled, mount_point=vault.kv2)
+    uri = KeyUri.parse(f"vault-kv:{vault.kv2}/{path}{options}")
+    with pytest.raises(DkimError) as caught:
+        kv.open_key(uri, contexts(sections(eu=token_section())))
+    assert canary not in "\n".join([everything(), *frames(caught.value)])
+
+
+def test_keys_that_cannot_be_written(vault, contexts, sections, token_section, pem, everything):
+    private_key = Ed25519PrivateKey.generate()
+    needle = "".join(pem(private_key).splitlines()[1:-1])[20:]
+    context = contexts(sections(eu=token_section()))  # the mail server's, which may not
+    for maker, scheme, mount in (
+        (KV, "vault-kv", f"{vault.kv2}/dkim/"),
+        (TRANSIT, "vault-transit", f"{vault.transit}/dkim-"),
+    ):
+        uri = KeyUri.parse(f"{scheme}:{mount}{fresh_name('s')}")
+        with pytest.raises(DkimError) as caught:
+            maker.import_key(uri, context, private_key)
+        assert needle not in "\n".join([everything(), *frames(caught.value)])
 
 
 def test_a_whole_life(vault, contexts, sections, role_section, everything, write, pem):
