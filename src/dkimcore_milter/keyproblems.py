@@ -201,7 +201,7 @@ def refused(transaction: Transaction, *, is_remote: bool) -> Conclusion:
         is_remote: Whether that key is kept elsewhere.
     """
     transaction.meter.count(_COUNTS[FailureAction.TEMPFAIL])
-    # RFC 3463 section 3.8: 4.7.5 is a failure of what cryptography needs; OpenDKIM says 4.7.0.
+    # X.7.5 is a failure of cryptography or of what it needs; OpenDKIM says 4.7.0.
     temporary = "4.7.5" if is_remote else "4.7.0"
     return internal_error(transaction, text="resource unavailable", temporary=temporary)
 
