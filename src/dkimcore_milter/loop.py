@@ -66,7 +66,7 @@ class Loop:
         service: What they are served with.
         listener: The listening socket; closed at the end.
         maximum: How many connections there may be.
-        threads: How many of them may wait for the DNS at once, and how many for keys.
+        threads: How many of them may wait for the DNS at once, and how many to open keys.
         progress_seconds: How often an MTA is told that we still work.
 
     Attributes:
@@ -293,7 +293,7 @@ class Loop:
                 LogLine(
                     level=Level.WARNING,
                     text="limit reached: as many messages as may wait for the DNS, one domain's "
-                    "part of it, or keys; this one waits for a thread",
+                    "part of it, or keys to be opened; this one waits for a thread",
                     event="limit-reached",
                     job_id=channel.conversation.job_id,
                     fields={"limit": Count.LIMIT_THREADS.labels[0]},

@@ -20,9 +20,9 @@ __all__ = ["THREADS", "Threads"]
 _T = TypeVar("_T")
 
 THREADS = 512
-"""How many messages of a worker may wait for name servers at once, and how many for key services;
-more of them wait for these.  A name server that is dead takes 10 s (DNSTimeout) of one, and one
-that waits has 50 KiB, its message and its connection included."""
+"""How many messages of a worker may wait for name servers at once, and how many for keys that are
+opened elsewhere; more of them wait for these.  A name server that is dead takes 10 s (DNSTimeout)
+of one, and one that waits has 50 KiB, its message and its connection included."""
 
 
 class _Group:

@@ -314,6 +314,19 @@ def test_the_order_of_calls_is_kept():
         signing.finish()
 
 
+def test_one_signature_more_when_the_body_has_ended():
+    """As if it had been asked for from the beginning."""
+    signing = Signing(Header(b"From: a"), [request()], now=NOW)
+    with pytest.raises(StateError, match="not hashed"):
+        signing.further(request())
+    signing.feed(b"hello\r\n")
+    (task,) = signing.finish()
+    assert signing.further(request()) == task
+    other = request(profile=SigningProfile(body_octets=1))
+    with pytest.raises(StateError, match="not hashed"):
+        signing.further(other)
+
+
 def test_the_fields_octets_go_in_front_of_the_message():
     fields = SignatureFields((HeaderField(b"DKIM-Signature: a"), HeaderField(b"DKIM-Signature: b")))
     assert fields.octets == b"DKIM-Signature: a\r\nDKIM-Signature: b\r\n"

@@ -153,3 +153,20 @@ def test_a_key_longer_than_1023_octets_fits_in_a_file(tmp_path):
     """Part 3.2: in OpenDKIM it does not."""
     (tmp_path / "t").write_text(f"k example.com:s1:{BASE64 * 30}\n")
     assert len(KeyTable.load("file:t", base=tmp_path).get("k").inline_key) == 63 * 30
+
+
+def test_rows_whose_keys_are_elsewhere():
+    """Neither files nor in the row, and well-formed."""
+    rows = {
+        "path": "example.com:s:/etc/k",
+        "relative": "example.com:s:./k",
+        "file": "example.com:s:file:/etc/k",
+        "inline": f"example.com:s:{BASE64}",
+        "vault": "example.com:s:vault-transit:transit/k?version=1:rsa-sha256",
+        "every": "%:s:pkcs11:token=t;object=o",
+        "bad": "a..b:s:vault-kv:secret/k",
+        "short": "example.com:s",
+        "nothing": "",
+    }
+    table = KeyTable.load("csl:" + ",".join(f"{name}={value}" for name, value in rows.items()))
+    assert [row.name for row in table.rows_elsewhere()] == ["vault", "every"]

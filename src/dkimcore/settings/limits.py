@@ -25,7 +25,7 @@ class MilterLimits:
         connections: Open connections of one worker; more wait in the queue of the socket
             [DkimcoreMaximumConnections].
         threads: Messages of one worker that wait for the DNS at once, a quarter of them for one
-            domain's name servers, and as many for keys elsewhere; more queue
+            domain's name servers, and as many to open keys elsewhere; more queue
             [DkimcoreMaximumThreads].
         memory: Resident memory, in MiB, by which a worker may grow before another takes its
             place; 0 means any [DkimcoreMaximumMemory].

@@ -139,7 +139,7 @@ LIMITS = (
     honoured(
         *("DkimcoreMaximumThreads", INTEGER, OURS, "512", "limits.threads"),
         "Messages of one worker that wait for the DNS at once, at most a quarter of them for the "
-        "name servers of one domain; as many may wait for keys kept elsewhere. More queue. "
-        "OpenDKIM has a thread for each connection; 1 to 1024.",
+        "name servers of one domain; as many may wait until keys kept elsewhere are open. More "
+        "queue. OpenDKIM has a thread for each connection; 1 to 1024.",
     ),
 )
