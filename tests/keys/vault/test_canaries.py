@@ -118,10 +118,16 @@ class TestEveryFault:
         needles = [secret_id, body[20:], octets.hex(), base64.b64encode(octets).decode()]
         return section, f"vault-kv:{vault.kv2}/{path}?kv=2", needles
 
-    @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-    @pytest.mark.parametrize("match", ["/login", "/lookup-self", "/data/", "/keys/", "/sign/"])
+    @pytest.mark.parametrize(
+        ("match", "fault"),
+        [
+            *((match, fault) for match in ("/login", "/data/", "/sign/") for fault in FAULTS),
+            *((match, fault) for match in ("/lookup-self", "/keys/") for fault in FAULTS[::4]),
+        ],
+        ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+    )
     def test_nothing_shows(
-        self, vault, contexts, sections, proxy, secrets, everything, fault, match
+        self, vault, contexts, sections, proxy, secrets, everything, match, fault
     ):
         section, uri, needles = secrets
         context = contexts(sections(store={"deadline": 1.0}, eu=section))

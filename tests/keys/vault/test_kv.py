@@ -81,7 +81,7 @@ def test_the_contract_is_kept(
     context = contexts(sections(eu=token_section()))
     put, mount = (put1, vault.kv1) if version == 1 else (put2, vault.kv2)
     uri = f"vault-kv:{mount}/{put({'key': pem(rsa_key)})}"
-    assert len(check_key_backend(open_key, uri, context=context)) == 8
+    assert "no secrets" in check_key_backend(open_key, uri, context=context)
 
 
 class TestVersions:

@@ -13,6 +13,7 @@ from dkimcore.keys.vault import kv, transit
 from dkimcore.keys.vault.making import KV, TRANSIT
 from dkimcore.protocol.algorithm import Algorithm, KeyType
 from dkimcore.protocol.crypto import PublicKey
+from dkimcore.testing import check_key_maker
 from tests.servers.faults import Answer, Reset
 from tests.servers.openbaosetup import fresh_name
 
@@ -21,8 +22,9 @@ pytestmark = pytest.mark.server("openbao")
 # What a person needs who makes keys: each line is tried here, by a token that has only these.
 POLICY = """
 path "{transit}/keys/dkim-*" {{ capabilities = ["create", "read", "update"] }}
+path "{transit}/sign/dkim-*" {{ capabilities = ["update"] }}
 path "{transit}/wrapping_key" {{ capabilities = ["read"] }}
-path "{kv2}/data/dkim/*" {{ capabilities = ["create", "read", "update"] }}
+path "{kv2}/data/dkim/*" {{ capabilities = ["create", "read"] }}
 path "{kv1}/dkim/*" {{ capabilities = ["create", "read"] }}
 """
 
@@ -64,6 +66,15 @@ def opened(made, context):
 
 
 KINDS = [(KeyType.RSA, 2048), (KeyType.ED25519, 0)]
+
+
+@pytest.mark.parametrize("where", ["transit", "kv1", "kv2"])
+def test_the_contract_is_kept(person, new, where):
+    maker, backend = (TRANSIT, transit) if where == "transit" else (KV, kv)
+    passed = check_key_maker(maker, backend.open_key, lambda: str(new(where)), context=person())
+    assert passed[-1] == "no secrets"
+
+
 EACH_KIND = pytest.mark.parametrize(("key_type", "bits"), KINDS, ids=["rsa", "ed25519"])
 
 
@@ -180,12 +191,21 @@ class TestKv:
             KV.import_key(uri, context, rsa_key)
         assert opened(first, context).public_key == first.public_key
 
-    def test_a_path_that_was_deleted_is_taken(self, vault, person, new):
-        uri, context = new("kv2"), person()
-        KV.create_key(uri, context, key_type=KeyType.ED25519, bits=0)
+    @pytest.mark.parametrize(
+        ("rights", "error"),
+        [('"create", "read"', KeyDenied), ('"create", "read", "update"', KeyUnusable)],
+    )
+    def test_a_path_that_was_deleted_is_taken(
+        self, vault, contexts, sections, token_section, person, new, rights, error
+    ):
+        """Also for a token that may write there: it is only written where there never was one."""
+        uri = new("kv2")
+        KV.create_key(uri, person(), key_type=KeyType.ED25519, bits=0)
         path = uri.path.partition("/")[2]
         vault.root.secrets.kv.v2.delete_latest_version_of_secret(path, mount_point=vault.kv2)
-        with pytest.raises(KeyUnusable, match="choose a name for each selector"):
+        policy = vault.server.policy(f'path "{vault.kv2}/data/*" {{ capabilities = [{rights}] }}')
+        context = contexts(sections(eu=token_section(policies=[policy])))
+        with pytest.raises(error):
             KV.create_key(uri, context, key_type=KeyType.ED25519, bits=0)
 
     def test_an_answer_that_is_lost(self, person, new, proxy):

@@ -258,7 +258,7 @@ class TestTokenFiles:
             key.sign()
 
     def test_a_token_that_lives_is_not_replaced_by_itself(
-        self, vault, opened, token_section, aged, tokens_of
+        self, vault, opened, token_section, aged, tokens_of, observer
     ):
         rules = f'path "{vault.transit}/keys/*" {{ capabilities = ["read"] }}'
         key = opened(token_section(policies=[vault.server.policy(rules)]))
@@ -266,6 +266,7 @@ class TestTokenFiles:
         with pytest.raises(KeyDenied, match="capabilities"):
             key.sign()
         assert tokens_of(key)._grant.token is before.token
+        assert len(observer.named("login")) == 1  # the same one again is no news
 
 
 class TestClosing:
@@ -275,6 +276,13 @@ class TestClosing:
         key._context.resources.close()
         with pytest.raises(Exception, match=r"permission denied|bad token"):
             vault.server.client(token).auth.token.lookup_self()
+
+    def test_nobody_logs_in_after_that(self, opened, role_section, tokens_of, observer):
+        kept = tokens_of(opened(role_section()))
+        kept.close()
+        with pytest.raises(KeyUnavailable, match="its KeyStore is closed"):
+            kept.current(deadline=tokens.time.monotonic() + 5, uri="x:y")
+        assert len(observer.named("login")) == 1
 
     def test_a_token_that_we_found_is_not(self, vault, opened, token_section, tokens_of):
         key = opened(token_section())

@@ -45,7 +45,7 @@ def open_(contexts, sections, token_section):
 @pytest.mark.parametrize("kind", ["rsa", "ed"])
 def test_the_contract_is_kept(vault, contexts, sections, token_section, kind):
     context = contexts(sections(eu=token_section()))
-    assert len(check_key_backend(open_key, getattr(vault, kind), context=context)) == 8
+    assert "no secrets" in check_key_backend(open_key, getattr(vault, kind), context=context)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ class Tokens:
         self._flight: _Flight | None = None
         self._refusal: tuple[float, tuple[Stamp, ...], LoginRefused] | None = None
         self._watched = 0.0
+        self._is_closed = False
         self._renewal = (
             Renewal(self, channel=channel, schedule=schedule, patience=patience, tell=tell)
             if renews
@@ -164,6 +165,7 @@ class Tokens:
         """Give back a token that we asked for; one that was found is its owner's."""
         with self._lock:
             grant, self._grant = self._grant, None
+            self._is_closed = True
         if grant is None or grant.is_batch or not self._login.is_ours:
             return
         deadline = time.monotonic() + _REVOKING
@@ -181,6 +183,8 @@ class Tokens:
     ) -> Grant:
         """Let one thread work on another token than a stale one, and all have it."""
         with self._lock:
+            if self._is_closed:  # a token that is obtained now would never be given back
+                raise KeyUnavailable("its KeyStore is closed", uri=uri)
             grant = self._grant
             if grant is not None and (stale is None or grant.token is not stale.token):
                 return grant
@@ -249,7 +253,8 @@ class Tokens:
             self._refusal = time.monotonic() + _REFUSED_SECONDS, stamp, refusal
         else:
             self._refusal = None
-            self._tell_login(grant, known)
+            if self._grant is None or self._grant.token != grant.token:
+                self._tell_login(grant, known)
             return grant
         self._tell(ERROR, "login-refused", refusal.problem, {"auth": self._login.name})
         raise refusal
