@@ -74,7 +74,7 @@ def opened(uri, context):
 def test_contract(arns, context, spec):
     passed = check_key_backend(open_key, f"awskms:{arns[spec]}", context=context())
 
-    assert len(passed) == 8
+    assert passed[-2:] == ("fork", "no secrets")
 
 
 @pytest.mark.parametrize("spec", KINDS)
