@@ -131,12 +131,15 @@ class KeyContext:
     withhold: Callable[[str], str] = field(default=_as_it_is, repr=False)
     resources: Resources = field(default_factory=Resources, repr=False, compare=False)
 
-    def endpoint(self, section: BackendSection, *, threads: int = 16) -> Endpoint:
+    def endpoint(
+        self, section: BackendSection, *, threads: int = 16, part: str | None = None
+    ) -> Endpoint:
         """Return the endpoint that the keys of a section share.
 
         Args:
             section: The section.
             threads: How many calls may be under way, where the section does not say it.
+            part: Which part of it, where one may be down while another is not: a region.
 
         Raises:
             ConfigError: A limit in the section cannot be.
@@ -144,14 +147,14 @@ class KeyContext:
 
         def make() -> Endpoint:
             return Endpoint(
-                f"{section.kind}:{section.name}",
+                f"{section.kind}:{section.name}" + ("" if part is None else f"/{part}"),
                 limits=EndpointLimits.of(section, threads=threads),
                 observer=self.observer,
                 resources=self.resources,
                 withhold=self.withhold,
             )
 
-        return self.resources.get(("endpoint", section.kind, section.name), make)
+        return self.resources.get(("endpoint", section.kind, section.name, part), make)
 
 
 KeyBackend = Callable[["KeyUri", KeyContext], SigningKey]

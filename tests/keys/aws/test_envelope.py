@@ -74,7 +74,7 @@ def test_contract(kms, cmk, keep, context, spec):
 
     passed = check_key_backend(open_key, uri, context=context())
 
-    assert len(passed) == 8
+    assert passed[-1] == "no secrets"
 
 
 @pytest.mark.parametrize("key", [EphemeralKey.rsa(), EphemeralKey.ed25519()])

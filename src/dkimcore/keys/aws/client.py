@@ -27,6 +27,7 @@ from dkimcore.keys.aws.failures import (
     failure_of_status,
 )
 from dkimcore.keys.aws.login import AwsLogin
+from dkimcore.keys.endpoint import EndpointLimits
 from dkimcore.keys.forking import renew_after_fork
 from dkimcore.version import __version__
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from dkimcore.keys import KeyContext
     from dkimcore.keys.aws.exchange import Reply
-    from dkimcore.keys.endpoint import EndpointLimits
     from dkimcore.keys.sections import BackendSection
 
 __all__ = ["Answer", "KmsClient"]
@@ -143,7 +143,7 @@ class KmsClient:
         Raises:
             ConfigError: As the class.
         """
-        limits = context.endpoint(section).limits
+        limits = EndpointLimits.of(section)
         region = region or section.text("region")
 
         def make() -> KmsClient:

@@ -118,7 +118,7 @@ class Envelope:
             KeyBackendError: As `open_key`.
         """
         section = self.context.sections.get("aws", self.uri.options.get("backend"))
-        endpoint = self.context.endpoint(section)
+        endpoint = self.context.endpoint(section, part=self.arn.region)
         try:
             return endpoint.call(lambda timeout: self._ask(blob, timeout), uri=str(self.uri))
         except KeyBackendError as exc:

@@ -29,7 +29,7 @@ from urllib3.exceptions import (
 
 from dkimcore.errors import ConfigError, KeyUnavailable
 from dkimcore.keys.aws.failures import Failure
-from dkimcore.keys.vault.patience import POOLS
+from dkimcore.keys.replies import POOLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

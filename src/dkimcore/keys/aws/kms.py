@@ -55,7 +55,7 @@ def open_key(uri: KeyUri, context: KeyContext) -> KmsKey:
     reference = KeyReference.of(uri)
     section = context.sections.get("aws", uri.options.get("backend"))
     client = KmsClient.of(section, context, region=reference.region)
-    endpoint = context.endpoint(section)
+    endpoint = context.endpoint(section, part=client.region)
 
     def ask(timeout: float) -> tuple[KeyArn, KeySpec, PublicKey]:
         parameters = {"KeyId": reference.key_id}

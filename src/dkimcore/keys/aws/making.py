@@ -27,6 +27,7 @@ from dkimcore.keys.aws.kms import described_key
 from dkimcore.keys.aws.publickeys import KeySpec, public_half
 from dkimcore.keys.aws.reference import KeyReference
 from dkimcore.keys.aws.wrapping import exported, wrapped
+from dkimcore.keys.endpoint import EndpointLimits
 from dkimcore.keys.memory import without_frames
 from dkimcore.protocol.crypto import PublicKey
 
@@ -293,7 +294,7 @@ def _patient(section: BackendSection, context: KeyContext, region: str | None) -
     """Return a client that waits longer than a signature would."""
 
     def make() -> KmsClient:
-        limits = replace(context.endpoint(section).limits, read_timeout=_PATIENCE)
+        limits = replace(EndpointLimits.of(section), read_timeout=_PATIENCE)
         return KmsClient(section, region=region, limits=limits, conceal=context.conceal)
 
     return context.resources.get(("aws-making", section.name, region), make)

@@ -20,7 +20,7 @@ from urllib3 import exceptions as http_errors
 
 from dkimcore.errors import KeyUnavailable
 from dkimcore.keys.quiet import quiet_loggers
-from dkimcore.keys.vault.patience import POOLS
+from dkimcore.keys.replies import POOLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
