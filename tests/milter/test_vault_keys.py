@@ -210,9 +210,11 @@ def test_while_the_server_is_away_and_when_it_is_back(vault, milter):
         milter.wait_for("signed-by-fallback")
     finally:
         vault.start()
-    while deliver(milter.address, mail(), INSIDE).reply.outlook.name != "ACCEPT":
-        pass  # its breakers ask once a second at first
-    assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
+    while True:  # the workers' breakers ask once a second at first
+        outcome = deliver(milter.address, mail(), INSIDE)
+        if outcome.reply.outlook.name == "ACCEPT":
+            break
+    assert milter.passed(outcome) == ["ed", "rsa"]
     taken = 'dkimcore_milter_key_failure_actions_total{action="%s"}'
     assert milter.metric(taken % "unsigned") == 1
     assert milter.metric(taken % "fallback") == 1
