@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import pwd
+import shutil
 import signal
 import threading
 import urllib.request
@@ -16,7 +18,7 @@ from dkimcore.protocol.crypto import PublicKey
 from dkimcore.protocol.keyrecord import KeyRecord
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.testing import EphemeralKey
-from tests.milter.processes import children
+from tests.milter.processes import children, open_path
 from tests.servers import requires_server
 from tests.servers.dkimcoremilter import DkimcoreMilter
 from tests.servers.milterclient import Delivery, MilterClient, converse, deliver
@@ -68,7 +70,7 @@ def record(vault, name):
 class VaultMilter(DkimcoreMilter):
     """A filter whose keys are in Vault, but one."""
 
-    def __init__(self, vault):
+    def __init__(self, vault, *, conf="", token_file="{folder}/token", ca_file=None, **options):
         token = vault.token([vault.policy(POLICY.format())])
         ed, rsa = (f"vault-transit:transit/dkim-{kind}?version=1" for kind in ("ed", "rsa"))
         self.records = {"ed": record(vault, "dkim-ed"), "rsa": record(vault, "dkim-rsa")}
@@ -80,7 +82,7 @@ class VaultMilter(DkimcoreMilter):
             "file backup.example:file:{folder}/file.pem\n",
             "signing": SIGNING,
             "keys.toml": f'[backend.bao]\ntype = "vault"\naddress = "{vault.address}"\n'
-            f'ca = "{vault.ca_file}"\ntoken_file = "{{folder}}/token"\n'
+            f'ca = "{ca_file or vault.ca_file}"\ntoken_file = "{token_file}"\n'
             "[store]\ndeadline = 2.0\n",
             "token": token,
             "file.pem": own.private_pem(),
@@ -91,7 +93,8 @@ class VaultMilter(DkimcoreMilter):
             ),
         }
         metrics = f"DkimcoreMetrics inet:{self.port}@127.0.0.1\n"
-        super().__init__(CONF + metrics, files=files, workers=2)
+        self.token = token
+        super().__init__(CONF + metrics + conf, files=files, workers=2, **options)
 
     def metric(self, line):
         """The value of a metric."""
@@ -219,3 +222,25 @@ def test_while_the_server_is_away_and_when_it_is_back(vault, milter):
     assert milter.metric(taken % "unsigned") == 1
     assert milter.metric(taken % "fallback") == 1
     assert milter.metric(taken % "tempfail") >= 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_workers_log_in_as_the_user_of_userid(vault, tmp_path):
+    """The supervisor reads no token: that of root's would be of no use to them."""
+    open_path(tmp_path)
+    token_file = tmp_path / "token"
+    ca_file = tmp_path / "ca"
+    shutil.copyfile(vault.ca_file, ca_file)
+    milter = VaultMilter(
+        vault, conf="UserID nobody\n", token_file=token_file, ca_file=ca_file, modes={".": 0o777}
+    )
+    token_file.write_text(milter.token)
+    token_file.chmod(0o600)
+    os.chown(token_file, pwd.getpwnam("nobody").pw_uid, -1)
+    with milter:
+        assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
+        os.chown(token_file, 0, -1)
+        for pid in workers(milter):
+            os.kill(pid, signal.SIGKILL)
+        line = milter.wait_for("key-refused")
+        assert "token && chmod 0640" in str(line["text"])  # what to do
