@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NoSignature", "Turn", "keep_in_flight", "sign_locally"]
 
-_PATIENCE = 10.0  # seconds: more than any deadline
+_PATIENCE = 30.0  # seconds: more than any deadline
 _WARM = 0.1  # seconds before anything is counted, and each caller's first two signatures
 
 

@@ -47,6 +47,8 @@ _SPECS = {RSA: "RSA_2048", ED25519: "ECC_NIST_EDWARDS25519"}
 _TYPES = {RSA: "rsa-2048", ED25519: "ed25519"}
 # CPU time of a signature in a batch, measured with OpenBao on a core of this kind.
 _WORK = {RSA: 0.001, ED25519: 0.00006}
+# How long signatures take is measured, also where mail would not wait for them.
+_STORE = "[store]\ndeadline = 20\n"
 _SERVERS = {"OpenBao": "openbao", "ministack": "ministack", "SoftHSM": "softhsm"}
 
 
@@ -105,7 +107,7 @@ class Sites(Closing):
             undo.enter_context(_environment(_AWS))
             undo.enter_context(self.stand_in)
             self._cpu[STAND_IN] = lambda: self.stand_in.cpu
-            sections = self._standin_sections()
+            sections = _STORE + self._standin_sections()
             for name in self._real:
                 sections += _START[name](self, undo)
             self._write("keys.toml", sections)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.remote_keys.milter import MilterOutcome
     from benchmarks.remote_keys.scenario import Place
 
-__all__ = ["milter_section", "sections", "targets"]
+__all__ = ["milter_section", "sections", "summary", "targets"]
 
 _MOST = IN_FLIGHT[-1]
 _RATES = {"vault-transit": 2000.0, "awskms": 300.0}
@@ -29,6 +29,14 @@ _NOTE = (
     "Local: the greatest rate of the line as a part of local signing on all cores, beside it in "
     "time. CPU: microseconds of this process and of the server for a signature, where most are in "
     "flight. Batch: signatures in one request there."
+)
+
+
+_SUMMARY = (
+    f"Signatures a second of one process with a service {DISTANCE * 1000:g} ms away, and in "
+    "brackets p50 / p99 in ms. Local: the greatest of these rates as a part of local signing on "
+    "all cores. The milter: its messages a second over 64 connections, as a part of those with "
+    "the same key in a file."
 )
 
 
@@ -127,6 +135,40 @@ def _numbers(one: Outcome) -> dict[str, object]:
         "server_cpu": one.server_cpu,
         "batch": one.batch,
     }
+
+
+def summary(outcomes: Sequence[Outcome], milters: Sequence[MilterOutcome]) -> str:
+    """Makes the short table, in Markdown, of the page for those who choose.
+
+    Args:
+        outcomes: What came of the cells; the stand-in and the token 10 ms away are shown.
+        milters: What came of the milter; 64 connections in lock-step are shown.
+    """
+    shown = [(8, "8 in flight"), (_MOST, f"{_MOST} in flight")]
+    lines = [["key", "algorithm", *(name for _, name in shown), "local", "the milter"]]
+    grouped: dict[tuple[str, str], dict[int, Outcome]] = {}
+    for one in outcomes:
+        place = one.cell.place
+        if place.is_fetched or (
+            place.latency == DISTANCE and (place.server == STAND_IN or place.backend == "pkcs11")
+        ):
+            grouped.setdefault((place.backend, place.algorithm), {})[one.cell.in_flight] = one
+    parts = {
+        one.cell.algorithm: f"{one.ratio.median:.2f}"
+        for one in milters
+        if (one.cell.style, one.cell.connections) == ("lock-step", 64)
+    }
+    for (backend, algorithm), found in grouped.items():
+        best = max(found.values(), key=lambda one: one.ratio.median)
+        cells = [_cell(found.get(count)) for count, _ in shown]
+        if best.cell.place.is_fetched:
+            cells = [f"{best.rate.median:.0f}"] * len(shown)
+        milter = parts.get(algorithm, "-") if backend == "vault-transit" else "-"
+        ratio = f"{best.ratio.median:.2f}"
+        lines.append([f"`{backend}:`", ALGORITHMS[algorithm], *cells, ratio, milter])
+    lines.insert(1, ["---"] * len(lines[0]))
+    rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{_SUMMARY}\n\n{rows}\n"
 
 
 def milter_section(outcomes: Sequence[MilterOutcome]) -> Section:

@@ -34,7 +34,7 @@ from benchmarks.remote_keys.scenario import (
 )
 from benchmarks.remote_keys.sites import Sites
 from benchmarks.remote_keys.standinkeys import digests
-from benchmarks.remote_keys.tables import milter_section, sections, targets
+from benchmarks.remote_keys.tables import milter_section, sections, summary, targets
 from benchmarks.throughput.generator import Run
 from tests.servers.nsd import HOST
 
@@ -230,6 +230,13 @@ def test_the_milter_is_judged_with_ed25519_and_64_connections():
     assert [target.reached for target in section.targets] == [True, False]
     assert {len(row) for row in section.rows} == {len(section.columns)}
     assert len(set(milter.full())) == len(milter.full())
+
+
+def test_those_who_choose_get_a_row_for_each_backend_and_algorithm():
+    lines = summary(every_outcome(), []).splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("|")]
+    assert {len(row) for row in rows} == {6}
+    assert len(rows) == 2 + len(ALGORITHMS) * (len(REAL) + len(FETCHED))
 
 
 def test_pictures_are_made_of_what_was_measured():
