@@ -57,7 +57,7 @@ class FreshKeyStore(KeyStore):
         clock: The time in nanoseconds since 1970, as file systems have it.
     """
 
-    __slots__ = ("_clock", "_files", "_locks")
+    __slots__ = ("_clock", "_elsewhere", "_files", "_locks")
 
     def __init__(
         self, *, context: KeyContext | None = None, clock: Callable[[], int] = time.time_ns
@@ -65,6 +65,7 @@ class FreshKeyStore(KeyStore):
         super().__init__(context=context)
         self._clock = clock
         self._files: dict[str, _OpenFile] = {}
+        self._elsewhere: set[str] = set()  # URIs of what is no file
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
     def get(self, uri: str) -> SigningKey:
@@ -80,9 +81,13 @@ class FreshKeyStore(KeyStore):
         known = self._files.get(uri)
         if known is not None and _state(known.path) == known.state:
             return known.key
+        if uri in self._elsewhere:
+            return super().get(uri)
         parsed = KeyUri.parse(uri)
         if parsed.scheme != "file":
-            return super().get(uri)
+            key = super().get(uri)
+            self._elsewhere.add(uri)
+            return key
         path = os.path.expanduser(key_path(parsed))
         name = str(parsed)
         # One thread at a time: none may come by a key that is older than the state it saw.

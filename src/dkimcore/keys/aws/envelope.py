@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError, KeyUnusable, KeyUriError
 from dkimcore.keys.aws.blob import read_blob
-from dkimcore.keys.aws.client import KmsClient
+from dkimcore.keys.aws.client import THREADS, KmsClient
 from dkimcore.keys.aws.reference import KeyArn
 from dkimcore.keys.fetched import FetchedKey
 from dkimcore.keys.memory import without_frames
@@ -118,7 +118,7 @@ class Envelope:
             KeyBackendError: As `open_key`.
         """
         section = self.context.sections.get("aws", self.uri.options.get("backend"))
-        endpoint = self.context.endpoint(section, part=self.arn.region)
+        endpoint = self.context.endpoint(section, threads=THREADS, part=self.arn.region)
         try:
             return endpoint.call(lambda timeout: self._ask(blob, timeout), uri=str(self.uri))
         except KeyBackendError as exc:

@@ -14,7 +14,7 @@ from logging import INFO
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyUnusable
-from dkimcore.keys.aws.client import KmsClient
+from dkimcore.keys.aws.client import THREADS, KmsClient
 from dkimcore.keys.aws.publickeys import KeySpec, public_half
 from dkimcore.keys.aws.reference import KeyArn, KeyReference
 from dkimcore.keys.events import KeyEvent
@@ -55,7 +55,7 @@ def open_key(uri: KeyUri, context: KeyContext) -> KmsKey:
     reference = KeyReference.of(uri)
     section = context.sections.get("aws", uri.options.get("backend"))
     client = KmsClient.of(section, context, region=reference.region)
-    endpoint = context.endpoint(section, part=client.region)
+    endpoint = context.endpoint(section, threads=THREADS, part=client.region)
 
     def ask(timeout: float) -> tuple[KeyArn, KeySpec, PublicKey]:
         parameters = {"KeyId": reference.key_id}

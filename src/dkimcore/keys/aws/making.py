@@ -21,13 +21,12 @@ from dkimcore.errors import (
 )
 from dkimcore.keys import MadeKey
 from dkimcore.keys.aws.blob import blob_path, write_blob
-from dkimcore.keys.aws.client import KmsClient
+from dkimcore.keys.aws.client import KmsClient, limits_of
 from dkimcore.keys.aws.envelope import Envelope
 from dkimcore.keys.aws.kms import described_key
 from dkimcore.keys.aws.publickeys import KeySpec, public_half
 from dkimcore.keys.aws.reference import KeyReference
 from dkimcore.keys.aws.wrapping import exported, wrapped
-from dkimcore.keys.endpoint import EndpointLimits
 from dkimcore.keys.memory import without_frames
 from dkimcore.protocol.crypto import PublicKey
 
@@ -294,7 +293,7 @@ def _patient(section: BackendSection, context: KeyContext, region: str | None) -
     """Return a client that waits longer than a signature would."""
 
     def make() -> KmsClient:
-        limits = replace(EndpointLimits.of(section), read_timeout=_PATIENCE)
+        limits = replace(limits_of(section), read_timeout=_PATIENCE)
         return KmsClient(section, region=region, limits=limits, conceal=context.conceal)
 
     return context.resources.get(("aws-making", section.name, region), make)

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dkimcore.keys import KeyContext
+    from dkimcore.keys.endpoint import Endpoint
     from dkimcore.keys.sections import BackendSection
     from dkimcore.keys.vault.channel import Document
     from dkimcore.keys.vault.transport import Request
 
-__all__ = ["VaultClient", "client_of"]
+__all__ = ["VaultClient", "client_of", "endpoint_of"]
 
+# What waits while so many calls are under way shares the next one, which costs less than more
+# calls: with 16, batches are a third as long, and a signature takes 1.3 times the processor.
+_THREADS = 4
 # Logins, renewals and keys that are being opened need connections besides the signatures.
 _MORE_CONNECTIONS = 8
 
@@ -103,6 +107,19 @@ class VaultClient:
         return f"<VaultClient of {self.address}>"
 
 
+def endpoint_of(context: KeyContext, section: BackendSection) -> Endpoint:
+    """Return the endpoint that the keys of a section share.
+
+    Args:
+        context: Whose it is.
+        section: A section of type ``vault``.
+
+    Raises:
+        ConfigError: A limit in the section cannot be.
+    """
+    return context.endpoint(section, threads=_THREADS)
+
+
 def client_of(context: KeyContext, section: BackendSection, *, uri: str) -> VaultClient:
     """Return the client of a section; each process has one.
 
@@ -124,7 +141,7 @@ def _connected(context: KeyContext, section: BackendSection, uri: str) -> VaultC
     place = VaultPlace.of(section, os.environ)
     login = login_of(section, context, place)
     tls = VaultTls(place, section, context, uri=uri)
-    endpoint = context.endpoint(section)
+    endpoint = endpoint_of(context, section)
     limits = endpoint.limits
     transport = Transport(
         place,

@@ -19,7 +19,7 @@ from dkimcore.errors import KeyBackendError, KeyUnavailable, KeyUriError
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.fetched import FetchedKey
 from dkimcore.keys.memory import without_frames
-from dkimcore.keys.vault.client import client_of
+from dkimcore.keys.vault.client import client_of, endpoint_of
 from dkimcore.keys.vault.grant import LoginRefused
 from dkimcore.keys.vault.layouts import Layout
 from dkimcore.keys.vault.mounts import find_secret
@@ -55,7 +55,7 @@ class Secrets:
         self._context = context
         self._section: BackendSection = context.sections.get("vault", uri.options.get("backend"))
         client = client_of(context, self._section, uri=self._uri)
-        self._endpoint = context.endpoint(self._section)
+        self._endpoint = endpoint_of(context, self._section)
         self.place: SecretPath = find_secret(uri, client, endpoint=self._endpoint)
 
     def read(self, version: int | None) -> tuple[dict[str, object], int | None]:

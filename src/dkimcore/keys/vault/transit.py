@@ -18,7 +18,7 @@ from hvac.api.secrets_engines import Transit
 
 from dkimcore.errors import KeyBackendError, KeyUnavailable, KeyUnusable, KeyUriError
 from dkimcore.keys.remote import RemoteKeyBase
-from dkimcore.keys.vault.client import client_of
+from dkimcore.keys.vault.client import client_of, endpoint_of
 from dkimcore.keys.vault.names import segments, version_of
 from dkimcore.keys.vault.refusals import item_error
 from dkimcore.keys.vault.transitkeys import TransitKeys
@@ -78,7 +78,7 @@ class TransitKey(RemoteKeyBase):
             uri,
             algorithm=Algorithm.RSA_SHA256 if is_rsa else Algorithm.ED25519_SHA256,
             public_key=public_key,
-            endpoint=context.endpoint(section),
+            endpoint=endpoint_of(context, section),
             batch=section.integer("batch", _batch(public_key), minimum=1, maximum=MAX_BATCH),
         )
         self._context = context
@@ -230,7 +230,7 @@ def read_keys(uri: KeyUri, context: KeyContext) -> TransitKeys:
         document: Document = Transit(adapter).read_key(name=key, mount_point=mount)
         return document
 
-    return TransitKeys.of(context.endpoint(section).call(read, uri=text), uri=text)
+    return TransitKeys.of(endpoint_of(context, section).call(read, uri=text), uri=text)
 
 
 def _unpinned(uri: KeyUri, context: KeyContext) -> KeyUriError:
