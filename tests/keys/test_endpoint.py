@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections import Counter
@@ -727,6 +728,7 @@ def test_the_breaker_of_a_child_begins_closed(make_endpoint):
 
 # Whatever happens
 
+_NUMBERS = itertools.count()
 _STEPS = st.lists(
     st.sampled_from(["right", "right", "down", "denied", "partly", "wrong", "short", "broken"]),
     max_size=30,
@@ -746,7 +748,8 @@ def test_each_is_settled_once_with_its_own_signature_or_an_error(
 ):
     resources, lock = Resources(), threading.Lock()
     limits = EndpointLimits(threads=threads, attempts=data.draw(st.integers(1, 3)))
-    endpoint = Endpoint("acme:any", limits=limits, observer=Heard(), resources=resources)
+    name = f"acme:any{next(_NUMBERS)}"
+    endpoint = Endpoint(name, limits=limits, observer=Heard(), resources=resources)
 
     def behaviour(key):
         def behave(wanted):
@@ -793,11 +796,14 @@ def test_each_is_settled_once_with_its_own_signature_or_an_error(
             outcome(one)
     for key, digest, one in pending:
         assert outcome(one) in (key.sign_digest(digest), None)
-    assert settled == Counter(range(len(starts)))
-    assert endpoint.waiting == 0
+    # Who waits is woken before others are told.
+    eventually(lambda: sum(settled.values()) >= len(starts))
+    waiting = endpoint.waiting
     endpoint.close()
     resources.close()
-    eventually(lambda: not threads_named("acme:any-"))
+    eventually(lambda: not threads_named(f"{endpoint.name}-"))
+    assert settled == Counter(range(len(starts)))
+    assert waiting == 0
 
 
 def outcome(one):

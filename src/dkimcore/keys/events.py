@@ -28,7 +28,7 @@ class KeyEvent:
         level: How grave it is, as in `logging`: INFO, WARNING, ERROR.
         event: A stable word for programs: ``key-opened``, ``key-refused``, ``key-refreshed``,
             ``key-stale``, ``key-withdrawn``, ``key-changed``, ``login``, ``token-renewed``,
-            ``breaker-opened`` ...
+            ``breaker-opened``, ``endpoint-overloaded``, ``signature-refused`` ...
         text: The same for people, with cause and cure; free of secrets.
         uri: The key.
         endpoint: The key endpoint, such as ``vault:eu``.

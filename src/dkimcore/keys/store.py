@@ -146,7 +146,7 @@ class KeyStore:
         seconds = self.context.sections.store.deadline
         if ours and not self._openers.begin(lambda: self._finish(opening, uri, name)):
             error = KeyUnavailable("the system has no thread to open it; see its limits", uri=name)
-            self._conclude(opening, name, error)
+            self._conclude(opening, name, error, is_local=False)
         if not opening.done.wait(seconds):
             raise KeyUnavailable(
                 "it is not open yet: its backend is slow or down, and goes on being asked", uri=name
@@ -255,63 +255,49 @@ class KeyStore:
         except DkimError as exc:
             outcome = exc
         finally:
-            if not self._conclude(opening, name, outcome) and not is_local_scheme(uri.scheme):
-                self._judge(opening, name)
+            self._conclude(opening, name, outcome, is_local=is_local_scheme(uri.scheme))
 
-    def _conclude(self, opening: Opening, name: str, outcome: StoredKey | DkimError | None) -> bool:
-        """Say what became of an opening; return whether that is too late, for all is closed."""
+    def _conclude(
+        self, opening: Opening, name: str, outcome: StoredKey | DkimError | None, *, is_local: bool
+    ) -> None:
+        """Say what became of an opening, to whoever asks from now on and then to who waits."""
+        refresher = None
+        if isinstance(outcome, StoredKey):
+            refresher = self._refresher(outcome, name)
+        elif outcome is not None and not is_local:
+            self._failures.add(name, outcome, seconds=self.context.sections.store.negative)
         with self._lock:
             self._openings.pop(name, None)
             is_late = self._closed
             if is_late:
                 opening.error = StateError("the KeyStore is closed")
-            elif isinstance(outcome, DkimError):
-                opening.error = outcome
-            elif outcome is not None:
+            elif isinstance(outcome, StoredKey):
+                if refresher is not None:
+                    self._refreshers[name] = refresher
                 opening.key = self._keys[name] = outcome
-        opening.done.set()
+            else:
+                opening.error = outcome
+        try:
+            if not is_late and refresher is not None:
+                refresher.begin()
+            if not is_late and not is_local and outcome is not None:
+                self.context.observer.event(_event(name, outcome))
+        finally:
+            opening.done.set()
         if is_late and isinstance(outcome, StoredKey):
             self._close(outcome)
-        return is_late
 
-    def _judge(self, opening: Opening, name: str) -> None:
-        """Remember what became of a key that is kept elsewhere, and say it."""
-        key, error = opening.key, opening.error
-        if key is None:
-            if error is None:
-                return
-            self._failures.add(name, error, seconds=self.context.sections.store.negative)
-            problem = getattr(error, "problem", str(error))
-            event = KeyEvent(
-                level=WARNING, event="key-refused", text=f"cannot be used: {problem}", uri=name
-            )
-        else:
-            self._failures.forget(name)
-            self._keep_fresh(key, name)
-            digest = sha256(key.public_key.encode()).hexdigest()
-            text = (
-                f"is open: {key.algorithm}, {key.public_key.bits} bits, public half {digest[:16]}"
-            )
-            fields = {"algorithm": str(key.algorithm), "public_key_sha256": digest}
-            event = KeyEvent(level=INFO, event="key-opened", text=text, uri=name, fields=fields)
-        self.context.observer.event(event)
-
-    def _keep_fresh(self, key: StoredKey, name: str) -> None:
+    def _refresher(self, key: StoredKey, name: str) -> Refresher | None:
         backend_key = key.backend_key
         if not getattr(backend_key, "is_refreshed", False):
-            return
-        refresher = Refresher(
+            return None
+        return Refresher(
             key,
             cast("FetchedKey", backend_key),
             context=self.context,
             contain=lambda exc: self._containment.contain(exc, uri=name),
             forget=lambda: self.forget(name),
         )
-        with self._lock:
-            if self._keys.get(name) is not key:  # forgotten meanwhile
-                return
-            self._refreshers[name] = refresher
-        refresher.begin()
 
     def _open(self, uri: KeyUri, name: str) -> SigningKey:
         if uri.scheme == "inline":
@@ -347,3 +333,19 @@ class KeyStore:
             else:
                 error = self._containment.contain(exc, uri=name)
         raise error
+
+
+def _event(name: str, outcome: StoredKey | DkimError) -> KeyEvent:
+    """Tell what became of opening a key that is kept elsewhere."""
+    if isinstance(outcome, DkimError):
+        text = f"cannot be used: {getattr(outcome, 'problem', str(outcome))}"
+        return KeyEvent(level=WARNING, event="key-refused", text=text, uri=name)
+    digest = sha256(outcome.public_key.encode()).hexdigest()
+    text = f"is open: {outcome.algorithm}, {outcome.public_key.bits} bits, "
+    return KeyEvent(
+        level=INFO,
+        event="key-opened",
+        text=f"{text}public half {digest[:16]}",
+        uri=name,
+        fields={"algorithm": str(outcome.algorithm), "public_key_sha256": digest},
+    )
