@@ -194,6 +194,10 @@ class KmsKey(AwsSubject):
         """Signs with another key of the same kind."""
         return other_key(forging_key(self.algorithm))
 
+    def another_uri(self, name: str) -> str:
+        """Under another alias."""
+        return f"awskms:alias/dkim/{fresh_name(name)}"
+
     def rotate(self) -> None:
         """Moves the alias to another key; the first one is known by its ARN still."""
         other = self.server.create_key(SPECS[self.algorithm])
@@ -257,9 +261,15 @@ class EnvelopeKey(AwsSubject):
         self.write("s1.blob", made["CiphertextBlob"])
         return key
 
+    def another_uri(self, name: str) -> str:
+        """In another file, bound to another domain."""
+        options = {"key": self._cmk, "context.d": "example.org"}
+        path = str(self.folder / f"{name}.blob")
+        return str(KeyUri(scheme="awskms-envelope", path=path, options=options))
+
     def rotate(self) -> None:
         """Writes another key into the file."""
-        self.seal()
+        self.key = self.seal()
 
     def await_refresh(self, heard: Recorder) -> None:
         """Waits until it is said that the file holds another key."""

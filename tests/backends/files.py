@@ -64,6 +64,7 @@ class FileKey(Subject):
     def rotate(self) -> None:
         """Writes another key over it."""
         other = EphemeralKey.rsa() if self.algorithm == "rsa" else EphemeralKey.ed25519()
+        self.key = other
         self.write("s1.pem", other.private_pem())
 
     def hanging(self) -> contextlib.AbstractContextManager[object]:

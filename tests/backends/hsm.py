@@ -165,6 +165,11 @@ class Pkcs11Key(Subject):
         """Where the token is."""
         return self.hsm.environment
 
+    def another_uri(self, name: str) -> str:
+        """On the same token."""
+        query = f"module-path={quote(str(self.shim.path))}&pin-source=file:{quote(self.pin_file)}"
+        return f"pkcs11:token={quote(self.hsm.label)};object={name}?{query}"
+
     def rotate(self) -> None:
         """Adds another key under the same label."""
         other = EphemeralKey.rsa() if self.algorithm == "rsa" else EphemeralKey.ed25519()

@@ -149,6 +149,10 @@ class Subject(ABC):
     def rotate(self) -> None:
         """Puts another key where the name leads that people use, under a new version."""
 
+    def another_uri(self, name: str) -> str:
+        """Where another key may be made, under a name."""
+        raise NotImplementedError
+
     def await_refresh(self, heard: Recorder) -> None:  # noqa: B027 - most are never fetched again
         """Waits until an open key was fetched again after `rotate`.
 

@@ -222,6 +222,10 @@ class TransitKey(VaultSubject):
         """Signs with another key of the same kind."""
         return other_key(forging_key(self.algorithm, self.bits))
 
+    def another_uri(self, name: str) -> str:
+        """In the same mount."""
+        return f"vault-transit:{self._mount}/dkim-{name}"
+
     def rotate(self) -> None:
         """Makes the next version, which is the latest now."""
         self._transit.rotate_key("dkim-s1", mount_point=self._mount)
@@ -273,9 +277,14 @@ class VaultKvKey(VaultSubject):
         kv = getattr(self.server.client().secrets.kv, f"v{self.version}")
         kv.create_or_update_secret(f"dkim/{name}", secret={"key": text}, mount_point=self._mount)
 
+    def another_uri(self, name: str) -> str:
+        """In the same mount."""
+        return f"vault-kv:{self._mount}/dkim/{name}"
+
     def rotate(self) -> None:
         """Writes another key under the same name."""
         other = EphemeralKey.rsa() if self.algorithm == "rsa" else EphemeralKey.ed25519()
+        self.key = other
         self.keep("s1", other.private_pem().decode())
         self._asked = self.door.requests
 
