@@ -66,7 +66,12 @@ class FreshKeyStore(KeyStore):
         self._clock = clock
         self._files: dict[str, _OpenFile] = {}
         self._elsewhere: set[str] = set()  # URIs of what is no file
-        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        self._locks = _locks()
+
+    def after_fork(self) -> None:
+        """Go on in a child process (see `KeyStore.after_fork`)."""
+        self._locks = _locks()
+        super().after_fork()
 
     def get(self, uri: str) -> SigningKey:
         """Return the key that a URI names, opened anew if its file changed.
@@ -120,6 +125,10 @@ class FreshKeyStore(KeyStore):
         """Close every key (see `KeyStore.close`)."""
         self._files.clear()
         super().close()
+
+
+def _locks() -> tuple[threading.Lock, ...]:
+    return tuple(threading.Lock() for _ in range(_LOCKS))
 
 
 def _state(path: str) -> _State | None:
