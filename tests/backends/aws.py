@@ -48,9 +48,15 @@ def transport(action: str) -> tuple[Fault, ...]:
     """
     temporary = {
         "throttled": (aws_error("ThrottlingException"), "ask AWS for a higher quota"),
-        "500": (aws_error("KMSInternalException", status=500), "KMS failed"),
-        "dependency": (aws_error("DependencyTimeoutException", status=500), "waited in vain"),
-        "key unavailable": (aws_error("KeyUnavailableException", status=500), "just now"),
+        "500": (aws_error("KMSInternalException", status=500), "KMS failed; .*Health Dashboard"),
+        "dependency": (
+            aws_error("DependencyTimeoutException", status=500),
+            "waited in vain.*Health",
+        ),
+        "key unavailable": (
+            aws_error("KeyUnavailableException", status=500),
+            "just now.*Health Dashboard",
+        ),
         "502": (Answer(status=502, body=b"<html>"), "status 502"),
         "a page of a proxy": (Answer(status=403, body=b"<html>"), "see what stands in between"),
         "reset": (Reset(), "broke the connection off"),

@@ -59,6 +59,7 @@ _SEE_LOGIN = (
     "; see what the login is (aws sts get-caller-identity as the user we run as) and which one "
     "the section's profile= names"
 )
+_SEE_HEALTH = "; it is asked again, and AWS's Health Dashboard says whether it is at fault"
 _SEE_STATE = "; see its state with aws kms describe-key"
 
 # Code, kind, cause and cure; and whether what AWS says belongs to it.  What AWS says of a wrong
@@ -196,19 +197,19 @@ _TABLE: tuple[tuple[str, type[KeyBackendError], str, bool], ...] = (
     (
         "KeyUnavailableException",
         KeyUnavailable,
-        "KMS cannot reach the key just now",
+        "KMS cannot reach the key just now" + _SEE_HEALTH,
         False,
     ),
     (
         "DependencyTimeoutException",
         KeyUnavailable,
-        "KMS waited in vain for something behind it",
+        "KMS waited in vain for something behind it" + _SEE_HEALTH,
         False,
     ),
     (
         "KMSInternalException",
         KeyUnavailable,
-        "KMS failed",
+        "KMS failed" + _SEE_HEALTH,
         False,
     ),
     (
