@@ -51,15 +51,16 @@ if TYPE_CHECKING:
     from dkimcore.protocol.policy import SigningProfile
     from dkimcore.protocol.sign import SigningTask
     from dkimcore_milter.action import Conclusion
-    from dkimcore_milter.engine import Choice, Planned
+    from dkimcore_milter.engine import Choice, Engine, Planned
     from dkimcore_milter.outcome import Settled
     from dkimcore_milter.transaction import Transaction
 
 __all__ = ["MessageSigning", "start_signing"]
 
+_Made: TypeAlias = "tuple[Seat, HeaderField]"
 _Failed: TypeAlias = "tuple[Planned, ConfigError | KeyBackendError]"
 _Ready: TypeAlias = "Callable[..., MessageSigning | Settled]"
-_MADE = {
+_COUNTS = {
     Algorithm.RSA_SHA256: Count.SIGNED_RSA,
     Algorithm.ED25519_SHA256: Count.SIGNED_ED25519,
 }
@@ -72,12 +73,10 @@ class MessageSigning:
         transaction: The message.
         header: Its header, as the next host will see it.
         seats: Who signs, in order; the last ends up on top.
+        may_be_slow: Whether others may have to be waited for at its end.
         identity: What i= is to be (IdentityHeader).
         deleted: Fields to delete, with numbers as of the message as it was received.
         unmade: Signatures that will not be made, and why the message may go without.
-
-    Attributes:
-        may_be_slow: Whether others may have to be waited for at its end.
 
     Raises:
         MessageError: The header cannot be signed honestly.
@@ -89,6 +88,7 @@ class MessageSigning:
         header: Header,
         *,
         seats: Sequence[Seat],
+        may_be_slow: bool = False,
         identity: Auid | None = None,
         deleted: Sequence[DeleteField] = (),
         unmade: Unmade | None = None,
@@ -102,9 +102,7 @@ class MessageSigning:
         self._line_ends = LineEnds() if engine.settings.signing.fix_crlf else None
         self._tasks: tuple[SigningTask, ...] = ()
         self._asked: Asked | None = None
-        self.may_be_slow = not all(signs_here(seat.signer.key) for seat in seats) or (
-            engine.failures.may_fall_back and any(map(self._falls_back, seats))
-        )
+        self.may_be_slow = may_be_slow
         requests = [seat.signer.request() for seat in seats]
         self._signing = Signing(header, requests, now=engine.now(), final=True)
 
@@ -146,8 +144,7 @@ class MessageSigning:
     def finish(self) -> Conclusion:
         """Add the signatures, waiting for them."""
         if not self.may_be_slow:
-            self._end_body()
-            return self._added(self._signed_here())
+            return self._signed_here()
         if self._asked is None:
             self._ask()
         made = self._concluded(may_wait=True)
@@ -155,20 +152,22 @@ class MessageSigning:
             raise AssertionError("who may wait, concludes")
         return made
 
-    def _signed_here(self) -> list[bytes | KeyBackendError]:
+    def _signed_here(self) -> Conclusion:
         """Sign with keys at hand, one after the other."""
+        self._end_body()
         meter = self._transaction.meter
-        outcomes: list[bytes | KeyBackendError] = []
+        made: list[_Made] = []
+        failed: list[tuple[Seat, KeyBackendError]] = []
         for seat, task in zip(self._seats, self._tasks, strict=True):
             try:
-                outcome = sign_and_count(
+                signature_data = sign_and_count(
                     seat.signer.key, task.header_hash, timer=seat.timer, meter=meter
                 )
             except KeyBackendError as exc:
-                outcomes.append(exc)
+                failed.append((seat, exc))
             else:
-                outcomes.append(outcome)
-        return outcomes
+                made.append((seat, task.complete(signature_data)))
+        return self._added(made, failed)
 
     def _ask(self) -> None:
         self._end_body()
@@ -182,39 +181,34 @@ class MessageSigning:
 
     def _concluded(self, *, may_wait: bool) -> Conclusion | None:
         outcomes = [] if self._asked is None else self._asked.outcomes()
-        if not may_wait and any(
-            isinstance(outcome, KeyBackendError) and self._falls_back(seat)
-            for seat, outcome in zip(self._seats, outcomes, strict=True)
-        ):
-            return None
-        return self._added(outcomes)
-
-    def _falls_back(self, seat: Seat) -> bool:
-        """Whether another key signs if this one fails, which may have to be opened."""
-        failures = self._transaction.engine.failures
-        return failures.find(seat.planned.domain).key_row is not None
-
-    def _added(self, outcomes: Sequence[bytes | KeyBackendError]) -> Conclusion:
-        """Conclude with the signatures that there are, and what is done about the others."""
-        made: list[tuple[Seat, HeaderField]] = []
+        made: list[_Made] = []
         failed: list[tuple[Seat, KeyBackendError]] = []
         for seat, task, outcome in zip(self._seats, self._tasks, outcomes, strict=True):
             if isinstance(outcome, KeyBackendError):
                 failed.append((seat, outcome))
             else:
                 made.append((seat, task.complete(outcome)))
+        engine = self._transaction.engine
+        if not may_wait and any(_falls_back(engine, seat) for seat, _ in failed):
+            return None
+        return self._added(made, failed)
+
+    def _added(
+        self, made: list[_Made], failed: Sequence[tuple[Seat, KeyBackendError]]
+    ) -> Conclusion:
+        """Conclude with the signatures that there are, and what is done about the others."""
         if failed:
             problem = self._go_without(made, failed)
             if problem is not None:
                 return problem
-        if not made and self._unmade is not None:
-            return settle_unsigned(self._transaction, self._unmade).finish()
+            if not made and self._unmade is not None:
+                return settle_unsigned(self._transaction, self._unmade).finish()
         return self._signed(made)
 
-    def _signed(self, made: Sequence[tuple[Seat, HeaderField]]) -> Conclusion:
+    def _signed(self, made: Sequence[_Made]) -> Conclusion:
         transaction = self._transaction
         for seat, _ in made:
-            transaction.meter.count(_MADE[seat.signer.key.algorithm])
+            transaction.meter.count(_COUNTS[seat.signer.key.algorithm])
         if transaction.engine.settings.logging.success:
             for seat, _ in made:
                 names = seat.names
@@ -229,7 +223,7 @@ class MessageSigning:
 
     def _go_without(
         self,
-        made: list[tuple[Seat, HeaderField]],
+        made: list[_Made],
         failed: Sequence[tuple[Seat, KeyBackendError]],
     ) -> Conclusion | None:
         """Do what is to be done about keys that failed; return what ends the message."""
@@ -252,9 +246,7 @@ class MessageSigning:
             substitutes.append(opened._replace(signer=signer))
         return self._sign_instead(made, substitutes)
 
-    def _sign_instead(
-        self, made: list[tuple[Seat, HeaderField]], substitutes: Sequence[Seat]
-    ) -> Conclusion | None:
+    def _sign_instead(self, made: list[_Made], substitutes: Sequence[Seat]) -> Conclusion | None:
         """Sign with the keys of other rows; return what ends the message if one fails, too."""
         if not substitutes:
             return None
@@ -292,22 +284,28 @@ def start_signing(
     profile = message_profile(transaction, header)
     seats: list[Seat] = []
     failed: list[_Failed] = []
+    signer_of = transaction.engine.keys.signer
     for planned in choice.planned:
-        opened = _opened(transaction, planned, profile)
-        if isinstance(opened, Seat):
-            seats.append(opened)
-        elif is_final(transaction.engine.failures.find(planned.domain), opened):
-            for before, error in failed:
-                say_error(transaction, before, error)
-            return settle_error(transaction, planned, opened)
-        else:
-            failed.append((planned, opened))
-    ready = partial(_ready, transaction, received=received, header=header)
+        try:
+            seats.append(Seat(planned, signer_of(planned, profile), backend_of(planned.key_uri)))
+        except (ConfigError, KeyBackendError) as exc:
+            failed.append((planned, exc))
+            if is_final(transaction.engine.failures.find(planned.domain), exc):
+                return _ended(transaction, failed)
     if not failed:
-        return ready(seats)
+        return _ready(transaction, seats, received=received, header=header)
+    ready = partial(_ready, transaction, received=received, header=header)
     if not may_wait and _has_to_wait(transaction, failed):
         return Deferred(lambda: _mended(transaction, seats, failed, profile, ready))
     return _mended(transaction, seats, failed, profile, ready)
+
+
+def _ended(transaction: Transaction, failed: Sequence[_Failed]) -> Settled:
+    """Say which keys cannot be had; the last one is the end of the message."""
+    *others, (planned, error) = failed
+    for other, reason in others:
+        say_error(transaction, other, reason)
+    return settle_error(transaction, planned, error)
 
 
 def _opened(
@@ -372,7 +370,26 @@ def _ready(
         header = header.without(removed)
     try:
         return MessageSigning(
-            transaction, header, seats=seats, identity=identity, deleted=deleted, unmade=unmade
+            transaction,
+            header,
+            seats=seats,
+            may_be_slow=_may_be_slow(transaction.engine, seats),
+            identity=identity,
+            deleted=deleted,
+            unmade=unmade,
         )
     except MessageError as exc:
         return unsignable(transaction, str(exc))
+
+
+def _may_be_slow(engine: Engine, seats: Sequence[Seat]) -> bool:
+    """Whether others may have to be waited for until a message is signed."""
+    for seat in seats:
+        if not signs_here(seat.signer.key):
+            return True
+    return engine.failures.may_fall_back and any(_falls_back(engine, seat) for seat in seats)
+
+
+def _falls_back(engine: Engine, seat: Seat) -> bool:
+    """Whether another key signs if one fails, which may have to be opened."""
+    return engine.failures.find(seat.planned.domain).key_row is not None
