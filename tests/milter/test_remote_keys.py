@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import dkimcore
+from dkimcore.errors import KeyUnusable
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.settings.model import Source
 from dkimcore_milter.action import ACCEPT, Reply, Verdict
@@ -18,7 +19,7 @@ from dkimcore_milter.need import Need
 from dkimcore_milter.service import Service
 from tests.milter import farkeys
 from tests.milter.mta import client, go_on, macros, message
-from tests.milter.sessions import BODY, INSIDE, NOW, SIMPLE, Mta, compose, site
+from tests.milter.sessions import BODY, INSIDE, NOW, SIMPLE, Mta, compose, parse, site
 from tests.milter.test_verifying import mail
 from tests.servers.milterwire import pack
 
@@ -466,6 +467,50 @@ class TestResigning:
         assert signatures(outcome) == ["s3", "s1"]
         assert "dkim=pass" in outcome.results[0]
 
+    @pytest.mark.parametrize("original", [mail(), compose(SIMPLE, BODY)])
+    def test_step_by_step_as_the_loop_does_it(self, start, far, original):
+        mta = start(signing={"resign_recipients": Source("b@example.net=key")})
+        assert mta.engine.keys.store.get("far:one/key")
+        fields, body = parse(original)
+        octets = message([(name, fold(value)) for name, value in fields], body=body)
+        service = Service(engine=mta.engine, log=mta.log.append, meter=mta.meter, inet=False)
+        conversation = Conversation(service)
+        conversation.receive(pack(b"O", b"\0\0\0\6\0\0\1\xff\0\x1f\xff\xff"))
+        conversation.receive(macros(b"C", j="mx.example.net") + client("192.0.2.1", b"mail"))
+        conversation.receive(octets)
+        assert conversation.need is Need.SIGNAL
+        out = go_on(conversation)
+        assert conversation.need is Need.OCTETS
+        is_signed = original == mail()
+        assert (b"DKIM-Signature" in out) is is_signed
+        assert (b"dkim=pass" in out) is is_signed
+        assert len(far.calls) == 1 + is_signed
+
+    def test_a_service_that_is_down_step_by_step(self, start, far):
+        mta = start(
+            failure="csl:*=fallback:other",
+            signing={"resign_recipients": Source("b@example.net=key")},
+        )
+        assert mta.engine.keys.store.get("far:one/key")
+        far.fail()
+        fields, body = parse(mail())
+        octets = message([(name, fold(value)) for name, value in fields], body=body)
+        service = Service(engine=mta.engine, log=mta.log.append, meter=mta.meter, inet=False)
+        conversation = Conversation(service)
+        conversation.receive(pack(b"O", b"\0\0\0\6\0\0\1\xff\0\x1f\xff\xff"))
+        conversation.receive(macros(b"C", j="mx.example.net") + client("192.0.2.1", b"mail"))
+        conversation.receive(octets)
+        assert go_on(conversation) == b""
+        assert conversation.need is Need.WORK
+        out = go_on(conversation)
+        assert b"dkim=pass" in out
+        assert b"s=s3" in out
+
+
+def fold(value):
+    """A value as MTAs hand it over."""
+    return value.replace(b"\r\n", b"\n")
+
 
 class TestConversations:
     """The same, step by step as the loop does it."""
@@ -546,6 +591,24 @@ class TestConversations:
         assert done.wait(30)
         assert b"DKIM-Signature" in conversation.resume(conversation.complete)
         conversation.close()
+
+
+@pytest.mark.parametrize(
+    ("failure", "reply"),
+    [(None, "451 4.7.0 resource unavailable"), ("csl:*=unsigned", None)],
+)
+def test_a_key_at_hand_may_fail_too(start, far, failure, reply):
+    mta = start(["main"], failure=failure)
+    session = mta.session
+    session.envelope_sender(b"<>")
+    for one in SIMPLE:
+        session.field(*one)
+    session.end_of_header()
+    for key in mta.engine.keys.store._keys.values():
+        key.withdraw(KeyUnusable("it was withdrawn", uri=key.uri))
+    told = session.end_of_message().reply
+    assert (None if told == ACCEPT else f"{told.code} {told.enhanced} {told.text}") == reply
+    assert "it was withdrawn" in events(mta, "key-failed")[0].text
 
 
 def test_the_keys_close_with_their_last_session(start, far):
