@@ -172,12 +172,14 @@ class MessageSigning:
     def _ask(self) -> None:
         self._end_body()
         pairs = zip(self._seats, self._tasks, strict=True)
-        self._asked = self._ask_for(list(pairs))
+        self._asked = self._ask_for(list(pairs), self._deadline())
 
-    def _ask_for(self, wanted: Sequence[tuple[Seat, SigningTask]]) -> Asked:
+    def _ask_for(self, wanted: Sequence[tuple[Seat, SigningTask]], deadline: float) -> Asked:
         keys = [(seat.signer.key, task.header_hash, seat.timer) for seat, task in wanted]
-        seconds = self._transaction.engine.keys.sections.store.deadline
-        return Asked(keys, deadline=deadline_in(seconds), meter=self._transaction.meter)
+        return Asked(keys, deadline=deadline, meter=self._transaction.meter)
+
+    def _deadline(self) -> float:
+        return deadline_in(self._transaction.engine.keys.sections.store.deadline)
 
     def _concluded(self, *, may_wait: bool) -> Conclusion | None:
         outcomes = [] if self._asked is None else self._asked.outcomes()
@@ -227,7 +229,7 @@ class MessageSigning:
         failed: Sequence[tuple[Seat, KeyBackendError]],
     ) -> Conclusion | None:
         """Do what is to be done about keys that failed; return what ends the message."""
-        transaction = self._transaction
+        transaction, deadline = self._transaction, self._deadline()
         unmade = self._unmade = self._unmade or Unmade()
         substitutes: list[Seat] = []
         for seat, error in failed:
@@ -244,14 +246,17 @@ class MessageSigning:
                 return settle_error(transaction, instead, opened).finish()
             signer = with_identity(opened.signer, self._identity)
             substitutes.append(opened._replace(signer=signer))
-        return self._sign_instead(made, substitutes)
+        return self._sign_instead(made, substitutes, deadline)
 
-    def _sign_instead(self, made: list[_Made], substitutes: Sequence[Seat]) -> Conclusion | None:
+    def _sign_instead(
+        self, made: list[_Made], substitutes: Sequence[Seat], deadline: float
+    ) -> Conclusion | None:
         """Sign with the keys of other rows; return what ends the message if one fails, too."""
         if not substitutes:
             return None
         tasks = [self._signing.further(seat.signer.request()) for seat in substitutes]
-        outcomes = self._ask_for(list(zip(substitutes, tasks, strict=True))).outcomes()
+        wanted = list(zip(substitutes, tasks, strict=True))
+        outcomes = self._ask_for(wanted, deadline).outcomes()
         for seat, task, outcome in zip(substitutes, tasks, outcomes, strict=True):
             if isinstance(outcome, KeyBackendError):
                 say_failed(self._transaction, seat, outcome)
