@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dkimcore.errors import KeyUnavailable, KeyUnusable
 from dkimcore.keys.memory import decode_private_key
-from dkimcore.keys.sections import RecordCheck as Mode
+from dkimcore.keys.sections import RecordMode as Mode
 from dkimcore.keys.sections import StoreSettings
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.recordcheck import Fit, RecordCheck, judge

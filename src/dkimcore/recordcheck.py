@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from dkimcore.errors import KeyUnavailable, KeyUnusable
 from dkimcore.keys.events import KeyEvent, LoggingObserver
 from dkimcore.keys.forking import renew_after_fork
-from dkimcore.keys.sections import RecordCheck as Mode
+from dkimcore.keys.sections import RecordMode as Mode
 from dkimcore.keys.sections import StoreSettings
 from dkimcore.protocol.algorithm import KeyType
 from dkimcore.protocol.keyrecord import KeyRecord, TxtStatus

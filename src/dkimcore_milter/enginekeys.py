@@ -18,8 +18,7 @@ from dkimcore.errors import ConfigError, DkimError, KeyUnusable, SettingsError, 
 from dkimcore.keys import KeyContext
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.secrets import secret_from
-from dkimcore.keys.sections import RecordCheck as RecordMode
-from dkimcore.keys.sections import Sections
+from dkimcore.keys.sections import RecordMode, Sections
 from dkimcore.keys.selfcheck import ShortKey
 from dkimcore.keys.uri import KeyUri
 from dkimcore.protocol.algorithm import KeyType

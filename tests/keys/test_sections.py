@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dkimcore.errors import ConfigError, KeyUriError
 from dkimcore.keys.limits import EndpointLimits
-from dkimcore.keys.sections import BackendSection, RecordCheck, Sections, StoreSettings
+from dkimcore.keys.sections import BackendSection, RecordMode, Sections, StoreSettings
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ token = "dkim"
 def test_what_is_said_is_there(load, tmp_path):
     sections = load(FULL)
     assert sections.store == StoreSettings(
-        deadline=2.0, refresh=60.5, stale=0.0, negative=1.0, record_check=RecordCheck.REFUSE
+        deadline=2.0, refresh=60.5, stale=0.0, negative=1.0, record_check=RecordMode.REFUSE
     )
     assert set(sections.backends) == {"eu", "us-1", "hsm"}
     eu = sections.get("vault", "eu")

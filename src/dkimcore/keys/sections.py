@@ -23,7 +23,7 @@ from dkimcore.keys.uri import is_secret_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BackendSection", "RecordCheck", "Sections", "StoreSettings"]
+__all__ = ["BackendSection", "RecordMode", "Sections", "StoreSettings"]
 
 _COMMON = ("type", "threads", "queue", "attempts", "connect_timeout", "read_timeout")
 _FILE_OCTETS = 1_048_576  # a thousand backends have a tenth of it
@@ -33,7 +33,7 @@ _WITH_SECRET = re.compile(r"//[^/?#\s]*:[^/?#\s]*@|PRIVATE KEY")
 _SHOWN = 64  # characters of a name that a message quotes
 
 
-class RecordCheck(StrEnum):
+class RecordMode(StrEnum):
     """What follows where a key does not fit the key record in the DNS."""
 
     WARN = "warn"
@@ -60,7 +60,7 @@ class StoreSettings:
     refresh: float = 300.0
     stale: float = 86_400.0
     negative: float = 15.0
-    record_check: RecordCheck | None = None
+    record_check: RecordMode | None = None
 
 
 _STORE_RANGES = {
@@ -304,14 +304,14 @@ class _Reading:
                     f"[store] has no key {key[:_SHOWN]}; it knows: {known}", lines.get(key)
                 )
         check = reader.text("record_check")
-        if check is not None and check not in list(RecordCheck):
+        if check is not None and check not in list(RecordMode):
             raise self._error("record_check is warn, refuse or ignore", lines.get("record_check"))
         defaults = StoreSettings()
         numbers = {
             key: reader.number(key, getattr(defaults, key), minimum=least, maximum=most)
             for key, (least, most) in _STORE_RANGES.items()
         }
-        return StoreSettings(record_check=None if check is None else RecordCheck(check), **numbers)
+        return StoreSettings(record_check=None if check is None else RecordMode(check), **numbers)
 
     def _backend(self, name: str, values: object) -> BackendSection:
         line = self._line("backend", name)
