@@ -38,6 +38,17 @@ def test_what_comes_sooner_than_what_is_waited_for_is_not_late(schedule):
     assert done.wait(30)
 
 
+def test_what_comes_in_a_thousand_years_does_not_end_the_thread(schedule):
+    """The lease of a token is any number that a server says."""
+    done = threading.Event()
+    schedule.after(1e12, lambda: None)
+    (thread,) = threads_named("test-schedule")
+    thread.join(0.2)
+    assert thread.is_alive()
+    schedule.after(0, done.set)
+    assert done.wait(30)
+
+
 def test_no_thread_without_a_thing_to_do():
     Schedule("test-idle").close()
     assert threads_named("test-idle") == []

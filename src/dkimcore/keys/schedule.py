@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Schedule"]
 
+_LONGEST_WAIT = 86_400.0  # seconds; the system refuses to wait for some hundred years
+
 
 class Schedule:
     """Calls things at their time.  A child process begins with an empty one.
@@ -83,5 +85,7 @@ class Schedule:
                 now = time.monotonic()
                 if self._due and self._due[0][0] <= now:
                     return heapq.heappop(self._due)[2]
-                self._condition.wait(self._due[0][0] - now if self._due else None)
+                self._condition.wait(
+                    min(self._due[0][0] - now, _LONGEST_WAIT) if self._due else None
+                )
         return None

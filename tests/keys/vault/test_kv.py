@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,6 +20,7 @@ from dkimcore.errors import (
     KeyUnusable,
     KeyUriError,
 )
+from dkimcore.keys.permissions import read_private_file
 from dkimcore.keys.selfcheck import check_key
 from dkimcore.keys.uri import KeyUri
 from dkimcore.keys.vault.kv import open_key
@@ -243,6 +245,15 @@ def test_answers_that_hold_no_secret(vault, open_, proxy, body):
         open_(f"vault-kv:{vault.kv2}/dkim/s1?kv=2", address=proxy.url)
 
 
+def test_an_answer_with_another_version_is_not_taken(vault, open_, proxy, put2, pem, ed):
+    path = put2({"key": pem(ed)})
+    secret = {"data": {"key": pem(ed)}, "metadata": {"version": 2}}
+    body = json.dumps({"data": secret}).encode()
+    proxy.inject(Answer(status=200, body=body), match=f"/{vault.kv2}/data/")
+    with pytest.raises(KeyUnavailable, match="answered with version 2 and was asked for 1"):
+        open_(f"vault-kv:{vault.kv2}/{path}?version=1&kv=2", address=proxy.url)
+
+
 def test_a_path_with_letters_that_are_encoded(vault, open_, put2, pem, ed):
     path = put2({"key": pem(ed)}, "dkim/exämple com/s+1%20")
     check_key(open_(f"vault-kv:{vault.kv2}/{path}"), uri="x")
@@ -270,6 +281,22 @@ class TestFreshness:
             with pytest.raises((KeyDenied, KeyUnavailable)) as caught:
                 opened.refetch()
             return caught.value.temporary and "no login by approle" in caught.value.problem
+
+        eventually(is_unavailable)  # once the token's last proof is old enough to be doubted
+
+    def test_nor_does_the_end_of_a_token_that_was_found(
+        self, vault, token_section, proxy, contexts, sections, put2, pem, ed
+    ):
+        """The agent that renews it does not run: other than a policy, that may pass."""
+        section = token_section(proxy.url, ttl="1h")
+        uri = f"vault-kv:{vault.kv2}/{put2({'key': pem(ed)})}"
+        key = open_key(KeyUri.parse(uri), contexts(sections(eu=section)))
+        vault.root.auth.token.revoke(read_private_file(section["token_file"], uri="x").decode())
+
+        def is_unavailable():
+            with pytest.raises((KeyDenied, KeyUnavailable)) as caught:
+                key.refetch()
+            return caught.value.temporary and "the token has ended" in caught.value.problem
 
         eventually(is_unavailable)  # once the token's last proof is old enough to be doubted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -122,3 +123,11 @@ def test_one_item_of_a_batch():
     assert type(error) is KeyUnusable
     assert str(error).endswith("(request r-1)")
     assert type(item_error("out of luck", uri="x:y", request_id=None)) is KeyUnavailable
+
+
+def test_a_long_text_of_an_item_takes_no_time():
+    """The patterns of the table take the square of a text's length: this one, half an hour."""
+    start = time.monotonic()
+    error = item_error("context " * 250_000, uri="x:y", request_id=None)
+    assert time.monotonic() - start < 5
+    assert len(error.problem) < 500

@@ -254,7 +254,7 @@ class TestTokenFiles:
     def test_the_token_is_refused_and_there_is_no_other(self, opened, token_section, revoke, aged):
         key = opened(token_section())
         revoke(aged(key))
-        with pytest.raises(KeyDenied, match="see whether the token is right"):
+        with pytest.raises(KeyDenied, match="the token has ended"):
             key.sign()
 
     def test_a_token_that_lives_is_not_replaced_by_itself(

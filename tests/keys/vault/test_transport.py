@@ -216,6 +216,11 @@ class TestRedirects:
         with pytest.raises(KeyUnavailable, match="follow_redirects"):
             ask(connect(proxy.url, follow_redirects=True))
 
+    def test_to_what_is_no_url(self, connect, proxy):
+        proxy.inject(Answer(status=307, headers={"Location": "http://["}))
+        with pytest.raises(KeyUnavailable, match="no URL"):
+            ask(connect(proxy.url, follow_redirects=True))
+
     def test_from_tls_to_plain_text_is_never_followed(self, connect, vault, elsewhere, tmp_path):
         authority = Authority(tmp_path)
         context = ssl.create_default_context(cafile=str(authority.file))

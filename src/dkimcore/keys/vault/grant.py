@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from dkimcore.keys.secret import Secret
     from dkimcore.keys.vault.credentials import Stamp
 
-__all__ = ["Grant", "LoginRefused", "Tell"]
+__all__ = ["Grant", "LoginRefused", "Tell", "lease_of"]
 
 Tell = Callable[[int, str, str, Mapping[str, str | int | float | None]], None]
 """Hears what happens: level, event, text, fields."""
 
+_LONGEST_LEASE = 3_155_760_000  # a hundred years, in seconds; a token may as well live for ever
 _MARGIN = 0.1  # of the lease, and a second at most: what the way to the server may take
 
 
@@ -63,3 +64,14 @@ class Grant:
         """Whether it has ended by itself."""
         end = self.end
         return end is not None and now >= end
+
+
+def lease_of(value: object) -> float | None:
+    """Return for how many seconds a server says that something lives; None: it does not say.
+
+    Args:
+        value: What stands in its answer, which may be any number.
+    """
+    if not isinstance(value, int) or value <= 0:
+        return None
+    return float(min(value, _LONGEST_LEASE))

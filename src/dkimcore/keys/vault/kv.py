@@ -77,6 +77,12 @@ class Secrets:
             data = data.get("data")
         if not isinstance(data, dict) or (self.place.has_versions and not isinstance(number, int)):
             raise KeyUnavailable("the server's answer holds no secret; see its log", uri=self._uri)
+        if self.place.has_versions and version is not None and number != version:
+            raise KeyUnavailable(
+                f"the server answered with version {number} and was asked for {version}; see what "
+                "stands in front of it, such as a cache",
+                uri=self._uri,
+            )
         return data, number
 
     def _read(self, version: int | None, timeout: float) -> Document:

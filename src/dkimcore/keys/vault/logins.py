@@ -18,6 +18,7 @@ from dkimcore.errors import KeyDenied
 from dkimcore.keys.secret import Secret
 from dkimcore.keys.vault.channel import Document
 from dkimcore.keys.vault.credentials import CredentialFile, checked_credential
+from dkimcore.keys.vault.grant import lease_of
 from dkimcore.keys.vault.place import ambient
 
 if TYPE_CHECKING:
@@ -320,10 +321,9 @@ def _outcome(document: Document, channel: Channel, uri: str) -> Outcome:
         if isinstance(auth, dict) and auth.get("mfa_requirement"):
             problem = f"{channel.address} asks for a second factor, which a mail server has not"
         raise KeyDenied(problem, uri=uri)
-    lease = auth.get("lease_duration")
     return Outcome(
         token=checked_credential(token, what="the login's answer", uri=uri),
-        lease=float(lease) if isinstance(lease, int) and lease > 0 else None,
+        lease=lease_of(auth.get("lease_duration")),
         renewable=auth.get("renewable") is True,
         is_batch=auth.get("token_type") == "batch",
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["item_error", "refusal", "server_text"]
 
 _MAX_TEXT = 200
+# A reply may have two million octets, and some patterns take the square of a text's length.
+_MAX_READ = 4096
 
 # Texts of the server, whatever the status, and what they come to.
 _TEXTS: Final[tuple[tuple[str, type[KeyBackendError], str], ...]] = (
@@ -142,8 +144,9 @@ def item_error(text: str, *, uri: str, request_id: str | None) -> KeyBackendErro
         uri: What the error names.
         request_id: By what name the server knows the request.
     """
+    text = _tidy(text)
     kind, cure = _meaning(500, text)
-    return kind(f"the server refuses ({_tidy(text)}): {cure}", uri=uri, request_id=request_id)
+    return kind(f"the server refuses ({text}): {cure}", uri=uri, request_id=request_id)
 
 
 def server_text(reply: Reply) -> str | None:
@@ -185,6 +188,6 @@ def _meaning(status: int, text: str) -> tuple[type[KeyBackendError], str]:
 
 def _tidy(text: str) -> str:
     """Return a text of the server without line ends and what else could mislead a log."""
-    text = text.replace("1 error occurred:", "")
+    text = text[:_MAX_READ].replace("1 error occurred:", "")
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.replace("* ", "").split())[:_MAX_TEXT]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hvac.api.auth_methods import Token
 
 from dkimcore.errors import KeyBackendError, KeyUnavailable
+from dkimcore.keys.vault.grant import lease_of
 
 if TYPE_CHECKING:
     from dkimcore.keys.schedule import Schedule
@@ -96,14 +97,16 @@ class Renewal:
             self._tell(WARNING, "renewal-failed", f"no renewal: {exc.problem}", {})
             return False
         auth = document.get("auth")
-        lease = auth.get("lease_duration") if isinstance(auth, dict) else None
-        if not isinstance(lease, int) or lease <= 0:
+        lease = lease_of(auth.get("lease_duration")) if isinstance(auth, dict) else None
+        if lease is None:
             return False
-        renewed = replace(grant, lease=float(lease), renewed=now, proven=now)
+        renewed = replace(grant, lease=lease, renewed=now, proven=now)
         self._tokens.renew(renewed)
         if self._tokens.is_ours and lease < (grant.full or lease) * _LEAST:
             return False
-        self._tell(INFO, "token-renewed", f"the token is good for {lease} s more", {"ttl": lease})
+        self._tell(
+            INFO, "token-renewed", f"the token is good for {lease:.0f} s more", {"ttl": lease}
+        )
         self.plan(renewed)
         return True
 

@@ -19,7 +19,7 @@ from hvac.api.auth_methods import Token
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable
 from dkimcore.keys.memory import without_frames
 from dkimcore.keys.vault.credentials import stamps
-from dkimcore.keys.vault.grant import Grant, LoginRefused
+from dkimcore.keys.vault.grant import Grant, LoginRefused, lease_of
 from dkimcore.keys.vault.renewal import Renewal
 
 if TYPE_CHECKING:
@@ -283,13 +283,18 @@ class Tokens:
                     uri=uri,
                 )
             # Whole seconds, rounded down: what a login says of its token is more exact.
-            ttl = known.get("ttl")
             if known.get("expire_time") is None:
                 lease = None
-            elif lease is None and isinstance(ttl, int):
-                lease = float(ttl)
+            elif lease is None and isinstance(known.get("ttl"), int):
+                lease = lease_of(known.get("ttl")) or 0.0  # less than a second
             renewable = known.get("renewable") is True
             is_batch = known.get("type") == "batch"
+        elif self._could_look(outcome.token):
+            raise KeyDenied(
+                "the token has ended, or may not look itself up any more; see whether the agent "
+                "that renews it runs, or write another",
+                uri=uri,
+            )
         grant = Grant(
             token=outcome.token,
             since=now,
@@ -303,6 +308,16 @@ class Tokens:
             stamp=stamp,
         )
         return grant, known or {}
+
+    def _could_look(self, token: Secret) -> bool:
+        """Whether a token that was found is the one in use, and lived when it was looked up."""
+        grant = self._grant
+        return (
+            not self._login.is_ours
+            and grant is not None
+            and grant.can_look
+            and grant.token == token
+        )
 
     def _look(self, token: Secret, deadline: float, uri: str) -> Document | None:
         """Look a token up; None: it has ended, or may not do that (no default policy)."""

@@ -208,8 +208,15 @@ class Transport:
 
     def _redirected(self, url: str, location: str, uri: str) -> str:
         """Return where to ask, if the token may go there."""
-        target = urljoin(url, location)
-        here, there = urlsplit(url), urlsplit(target)
+        try:
+            target = urljoin(url, location)
+            here, there = urlsplit(url), urlsplit(target)
+        except ValueError:
+            raise KeyUnavailable(
+                f"{self._place.address} redirects to what is no URL; see what stands in front "
+                "of it",
+                uri=uri,
+            ) from None
         same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
         safe = there.scheme in ("https", urlsplit(self._place.address).scheme)
         if same or (self._place.follow_redirects and safe and "@" not in there.netloc):
