@@ -7,6 +7,7 @@ the filter will need as the user of UserID: its workers log in as that user.
 from __future__ import annotations
 
 import os
+import pwd
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import SettingsError, TableError
@@ -87,12 +88,23 @@ def _check_file(
             place,
         )
     elif key in _PRIVATE:
-        uid = visitor.uid
+        uid = _owner(section, key, visitor.uid)
         danger = findings.attempt(lambda: private_file_danger(path, uid=uid), place)
         if danger is not None and settings.signing.require_safe_keys:
             findings.error(f"{what}: {danger}", place)
         elif danger is not None:
             findings.warning(f"{what} is used because of RequireSafeKeys no: {danger}", place)
+
+
+def _owner(section: BackendSection, key: str, uid: int) -> int:
+    """Return to whom a file may belong, besides root: the agent's, where the section names it."""
+    owner = section.values.get("token_owner") if key == "token_file" else None
+    if not isinstance(owner, str):
+        return uid
+    try:
+        return pwd.getpwnam(owner).pw_uid
+    except KeyError:  # its login says so
+        return uid
 
 
 def check_failures(

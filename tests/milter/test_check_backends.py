@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 
 import pytest
 
@@ -98,6 +100,20 @@ def test_secrets_that_others_can_read(look, site, option, word):
     assert "by every user" in finding
     site.write("secret", "x", mode=0o600)
     assert look(sections) == []
+
+
+@ROOT
+def test_a_token_of_the_agents_user(look, site):
+    """As the login has it: the section says to whom the file may belong (token_owner)."""
+    path = site.write("token", "x", mode=0o640)
+    os.chown(path, pwd.getpwnam("bin").pw_uid, grp.getgrnam("nogroup").gr_gid)
+    section = '[backend.x]\ntype = "far"\ntoken_file = "token"\n'
+    only(look(section, conf="UserID nobody\n"), "token_file", "belongs to neither root nor")
+    assert not [
+        finding
+        for finding in look(section + 'token_owner = "bin"\n', conf="UserID nobody\n")
+        if "token_file" in finding
+    ]
 
 
 @ROOT
