@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.snippets import Page, blocks
+from tests.servers import requires_server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [
@@ -22,6 +23,8 @@ each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.rel
 @each_page
 @pytest.mark.server("nsd")
 def test_examples_do_what_the_page_says(path, tmp_path):
+    if "softhsm2-util" in path.read_text("utf-8"):
+        requires_server("softhsm")
     Page(path, tmp_path).run()
 
 
