@@ -106,12 +106,12 @@ def test_secrets_that_others_can_read(look, site, option, word):
 def test_a_token_of_the_agents_user(look, site):
     """As the login has it: the section says to whom the file may belong (token_owner)."""
     path = site.write("token", "x", mode=0o640)
-    os.chown(path, pwd.getpwnam("bin").pw_uid, grp.getgrnam("nogroup").gr_gid)
+    os.chown(path, pwd.getpwnam("bin").pw_uid, grp.getgrnam("daemon").gr_gid)
     section = '[backend.x]\ntype = "far"\ntoken_file = "token"\n'
-    only(look(section, conf="UserID nobody\n"), "token_file", "belongs to neither root nor")
+    only(look(section, conf="UserID daemon\n"), "token_file", "belongs to neither root nor")
     assert not [
         finding
-        for finding in look(section + 'token_owner = "bin"\n', conf="UserID nobody\n")
+        for finding in look(section + 'token_owner = "bin"\n', conf="UserID daemon\n")
         if "token_file" in finding
     ]
 
