@@ -85,10 +85,11 @@ class Unmade:
         is_remote: Whether the key of one is kept elsewhere.
     """
 
-    __slots__ = ("_rules", "is_remote")
+    __slots__ = ("_instead", "_rules", "is_remote")
 
     def __init__(self) -> None:
         self._rules: list[tuple[Planned, FailureRule]] = []
+        self._instead: list[PlannedSignature] = []
         self.is_remote = False
 
     def add(
@@ -106,7 +107,18 @@ class Unmade:
         """
         self._rules.append((planned, rule))
         self.is_remote = self.is_remote or is_remote(planned.key_uri)
-        return substitute(transaction, planned, rule)
+        instead = substitute(transaction, planned, rule)
+        if instead is not None:
+            self._instead.append(instead)
+        return instead
+
+    def relies_on(self, planned: Planned) -> bool:
+        """Whether a signature stands in for another one: then it may not fail, too.
+
+        Args:
+            planned: It.
+        """
+        return is_among(planned, self._instead)
 
     @property
     def allows_none(self) -> bool:

@@ -235,7 +235,7 @@ class MessageSigning:
         for seat, error in failed:
             say_failed(transaction, seat, error)
             rule = transaction.engine.failures.find(seat.planned.domain)
-            if is_final(rule, error):
+            if is_final(rule, error) or unmade.relies_on(seat.planned):
                 return refused(transaction, is_remote=is_remote(seat.planned.key_uri))
             instead = unmade.add(transaction, seat.planned, rule)
             taken = [other.planned for other, _ in made] + [other.planned for other in substitutes]

@@ -362,6 +362,20 @@ class TestFallback:
         assert mta.send().reply == AWAY
         assert actions_taken(mta) == {"tempfail": 2, "fallback": 1}
 
+    def test_the_rule_of_the_fallbacks_domain_does_not_let_it_fail(self, start, far):
+        """Another signature is made, and that domain may do without: the first one may not."""
+        far.missing.add("key")
+        farkeys.service("two")
+        mta = start(
+            ("key", "main"),
+            failure="csl:example.com=fallback:away,example.net=unsigned",
+            keys="away example.net:s9:far:two/away\n",
+        )
+        open_all(mta)
+        farkeys.service("two").fail()
+        assert mta.send().reply == AWAY
+        assert actions_taken(mta) == {"fallback": 1, "tempfail": 1}
+
     def test_a_key_that_signs_already_signs_once(self, start, far):
         mta = start(["main", "key"], failure=self.RULE)
         open_all(mta)
