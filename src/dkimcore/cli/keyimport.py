@@ -196,8 +196,8 @@ def _compare(key: SigningKey, use: _Use, resolver: TxtResolver) -> None:
     fitness = judge_key(answer, use.name, signer)
     if fitness.status is not Exit.OK:
         raise CommandError(
-            f"nothing was imported: {fitness.problem}; take -d and -s away if the record is not "
-            "published yet",
+            f"nothing was imported: {fitness.problem}; correct -d, -s or the file, or take -d and "
+            "-s away if the record is still to be published",
             status=fitness.status,
         )
     for finding in fitness.findings:

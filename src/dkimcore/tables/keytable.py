@@ -212,7 +212,7 @@ class KeyTable:
         if not _URI.match(key):
             raise SettingsError(
                 "its third field is no path (write /path or ./path), no key URI (file:..., "
-                "vault:...) and no private key in base64"
+                "vault-transit:...) and no private key in base64"
             )
         return key, None
 

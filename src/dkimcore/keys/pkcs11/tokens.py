@@ -75,7 +75,8 @@ def find_token(cryptoki: Cryptoki, wanted: TokenUri, *, uri: str) -> tuple[int, 
         )
     if not seen:
         raise KeyUnavailable(
-            "the module sees no token that is initialised; connect it, or initialise it",
+            "the module sees no token that is initialised; connect it, initialise it, or let the "
+            "user that we run as read it, which SoftHSM notices after a reload",
             uri=uri,
         )
     raise KeyNotFound(

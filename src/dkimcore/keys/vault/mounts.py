@@ -95,7 +95,8 @@ def _ask(
         raise refused(
             f"{client.address} lets the token do nothing below {path}, or has nothing there; let a "
             'policy say: path "MOUNT/data/PATH" { capabilities = ["read"] }, without data/ where '
-            "KV has version 1; where sys/internal is out of reach, write kv=1 or kv=2 into the URI",
+            "KV has version 1, and see whether the token is right; where sys/internal is out of "
+            "reach, write kv=1 or kv=2 into the URI",
             uri=text,
         )
     data = document.get("data")

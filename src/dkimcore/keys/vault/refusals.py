@@ -115,9 +115,10 @@ def refusal(
         text = "its text is withheld, for a secret stands in it"
     path = request.path
     if text is None:
+        scheme = " and whether its address begins with https" if address.startswith("http:") else ""
         return KeyUnavailable(
             f"{address} answered with status {reply.status} and something that is not of Vault; "
-            "see what stands in front of it",
+            f"see what stands in front of it{scheme}",
             uri=uri,
             retry_after=reply.retry_after,
         )
