@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,9 @@ _MEANT_FOR_SUPERVISOR = frozenset(
 
 _FINISH_SECONDS = 0.7
 """How long the messages under way may take at the end."""
+
+_CLOSING_SECONDS = 2.0
+"""How long ending logins at key services may take; a module of PKCS #11 may hang for ever."""
 
 _RELIEF_SECONDS = 60.0
 """How long a worker that has grown too much may keep its connections when it was relieved; what
@@ -142,7 +146,20 @@ class _Worker:
             self._control.send(READY)
         self._engine.keys.warm_up()
         self._loop.run()
+        if self._engine.keys.schemes:
+            self._give_back()
         return os.EX_OK
+
+    def _give_back(self) -> None:
+        """End our logins at key services, which would otherwise stay good for their whole time."""
+        closing = threading.Thread(target=self._close_keys, daemon=True, name="closes keys")
+        with contextlib.suppress(RuntimeError):  # the system has no more threads
+            closing.start()
+            closing.join(_CLOSING_SECONDS)
+
+    def _close_keys(self) -> None:
+        with contextlib.suppress(Exception):  # this process ends, and they end by themselves
+            self._engine.keys.store.close()
 
     def _look(self) -> None:
         """Ask for relief if we have become too large; end if we were relieved long enough ago."""

@@ -18,6 +18,7 @@ from dkimcore.protocol.crypto import PublicKey
 from dkimcore.protocol.keyrecord import KeyRecord
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.testing import EphemeralKey
+from tests.keys.remotes import eventually
 from tests.milter.processes import children, open_path
 from tests.servers import requires_server
 from tests.servers.dkimcoremilter import DkimcoreMilter
@@ -70,7 +71,10 @@ def record(vault, name):
 class VaultMilter(DkimcoreMilter):
     """A filter whose keys are in Vault, but one."""
 
-    def __init__(self, vault, *, conf="", token_file="{folder}/token", ca_file=None, **options):
+    def __init__(
+        self, vault, *, conf="", token_file="{folder}/token", ca_file=None, login=None, **options
+    ):
+        login = login or f'token_file = "{token_file}"'
         token = vault.token([vault.policy(POLICY.format())])
         ed, rsa = (f"vault-transit:transit/dkim-{kind}?version=1" for kind in ("ed", "rsa"))
         self.records = {"ed": record(vault, "dkim-ed"), "rsa": record(vault, "dkim-rsa")}
@@ -82,7 +86,7 @@ class VaultMilter(DkimcoreMilter):
             "file backup.example:file:{folder}/file.pem\n",
             "signing": SIGNING,
             "keys.toml": f'[backend.bao]\ntype = "vault"\naddress = "{vault.address}"\n'
-            f'ca = "{ca_file or vault.ca_file}"\ntoken_file = "{token_file}"\n'
+            f'ca = "{ca_file or vault.ca_file}"\n{login}\n'
             "[store]\ndeadline = 2.0\n",
             "token": token,
             "file.pem": own.private_pem(),
@@ -194,6 +198,30 @@ def test_a_reload_with_a_mistake_in_the_sections_changes_nothing(milter):
     line = milter.wait_for("the old configuration stays")
     assert "configuration error at line 2: " in line["text"]
     assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
+
+
+def test_workers_give_their_tokens_back_when_they_end(vault, tmp_path):
+    """At a reload, too: without that there would be more with each one, for a month."""
+    role = vault.approle([vault.policy(POLICY.format())])
+    secret_id = tmp_path / "secret-id"
+    secret_id.write_text(role.secret_id)
+    secret_id.chmod(0o600)
+    login = f'auth = "approle"\nmount = "{role.mount}"\nrole_id = "{role.role_id}"\n'
+    login += f'secret_id_file = "{secret_id}"\n'
+
+    def tokens():
+        return set(vault.client().auth.token.list_accessors()["data"]["keys"])
+
+    milter = VaultMilter(vault, login=login)
+    before = tokens()
+    with milter:
+        eventually(lambda: len(tokens() - before) == 2)  # one for each worker
+        first = tokens() - before
+        os.kill(milter.pid, signal.SIGHUP)
+        milter.wait_for("configuration reloaded")
+        eventually(lambda: not first & tokens())
+        assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
+    assert tokens() <= before
 
 
 def test_while_the_server_is_away_and_when_it_is_back(vault, milter):
