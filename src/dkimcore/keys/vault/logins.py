@@ -228,9 +228,10 @@ class _GivenToken:
             (home,) = self.files
             if os.path.exists(home.path):
                 return Outcome(token=home.read(uri=uri))
+        other = "log in with bao login" if self._is_ambient else "give the secret vault-token"
         raise KeyDenied(
             f"there is no token for {channel.address}; name a file (token_file) or another way "
-            "to log in (auth) in its section, or give the secret vault-token",
+            f"to log in (auth) in its section, or {other}",
             uri=uri,
         )
 
