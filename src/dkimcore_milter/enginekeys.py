@@ -18,6 +18,7 @@ from dkimcore.errors import ConfigError, DkimError, KeyUnusable, SettingsError, 
 from dkimcore.keys import KeyContext
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.secrets import secret_from
+from dkimcore.keys.sectioncheck import check_sections
 from dkimcore.keys.sections import RecordMode, Sections
 from dkimcore.keys.selfcheck import ShortKey
 from dkimcore.keys.uri import KeyUri
@@ -83,11 +84,14 @@ def load_sections(settings: Settings, sources: Sources) -> Sections:
         return Sections()
     path = sources.path(source.text)
     try:
-        return Sections.load(path)
+        sections = Sections.load(path)
+        check_sections(sections)
     except ConfigError as exc:
         if exc.line is not None:
             raise
         problem = f"DkimcoreKeyBackends: {path}: {exc.problem}"
+    else:
+        return sections
     raise SettingsError(problem, file=source.file, line=source.line)
 
 

@@ -125,6 +125,22 @@ class Unmade:
         """Whether the message may go on without any signature."""
         return all(rule.action is FailureAction.UNSIGNED for _, rule in self._rules)
 
+    def is_made_up_for(self, made: Iterable[Planned]) -> bool:
+        """Whether the message may go on with the signatures that it has.
+
+        Each domain whose rule wants another signature must have one of its own.
+
+        Args:
+            made: The signatures.
+        """
+        signed = {planned.domain.ascii for planned in made}
+        wanted = {
+            planned.domain.ascii
+            for planned, rule in self._rules
+            if rule.action is FailureAction.OTHER_ALGORITHM
+        }
+        return bool(signed) and wanted <= signed
+
     def conclude(self, transaction: Transaction, *, is_signed: bool) -> None:
         """Say and count what was done, when the message goes on.
 

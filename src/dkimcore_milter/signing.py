@@ -199,12 +199,11 @@ class MessageSigning:
         self, made: list[_Made], failed: Sequence[tuple[Seat, KeyBackendError]]
     ) -> Conclusion:
         """Conclude with the signatures that there are, and what is done about the others."""
-        if failed:
-            problem = self._go_without(made, failed)
-            if problem is not None:
-                return problem
-            if not made and self._unmade is not None:
-                return settle_unsigned(self._transaction, self._unmade).finish()
+        if failed and (problem := self._go_without(made, failed)) is not None:
+            return problem
+        unmade = self._unmade
+        if unmade and not unmade.is_made_up_for(seat.planned for seat, _ in made):
+            return settle_unsigned(self._transaction, unmade).finish()
         return self._signed(made)
 
     def _signed(self, made: Sequence[_Made]) -> Conclusion:

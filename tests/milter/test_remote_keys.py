@@ -299,6 +299,14 @@ class TestOtherAlgorithm:
         assert line.text.startswith("sent without a signature (s=s3, d=example.com)")
         assert actions_taken(mta) == {"other-algorithm": 1}
 
+    def test_that_of_another_domain_does_not(self, start, far):
+        row = "foreign example.net:s3:far:two/other\n"
+        mta = start(["main", "foreign"], failure=self.RULE, keys=row)
+        open_all(mta)
+        farkeys.service("two").fail("two/other")
+        assert mta.send().reply == AWAY
+        assert actions_taken(mta) == {"tempfail": 1}
+
     def test_none_does_not(self, start, far):
         mta = start(["key", "other"], failure=self.RULE)
         open_all(mta)

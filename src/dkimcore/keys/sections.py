@@ -7,6 +7,7 @@ is left to the backend that its ``type`` names.
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendSection", "RecordMode", "Sections", "StoreSettings"]
 
+_TYPES = ("aws", "pkcs11", "vault")  # ours; others may have any but a misspelling of these
 _COMMON = ("type", "threads", "queue", "attempts", "connect_timeout", "read_timeout")
 _FILE_OCTETS = 1_048_576  # a thousand backends have a tenth of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -324,6 +326,12 @@ class _Reading:
         if not isinstance(kind, str) or not kind:
             raise self._error(
                 f'backend {name} needs a type: "vault", "aws", "pkcs11" or another', line
+            )
+        near = difflib.get_close_matches(kind.lower()[:64], _TYPES, cutoff=0.6)
+        if near and kind not in _TYPES:
+            raise self._error(
+                f"backend {name}: there is no type {kind[:64]!r}; did you mean {near[0]!r}?",
+                lines.get("type", line),
             )
         for key, value in values.items():
             secret = _secret(key, value, kind)

@@ -103,7 +103,8 @@ def test_an_answer_that_ends_in_its_header(exchange, proxy):
 def test_nobody_listens(exchange, unused_port):
     failure = exchange(f"http://127.0.0.1:{unused_port}").post(b"{}", TARGET, timeout=5)
 
-    assert failure.problem == f"127.0.0.1:{unused_port} cannot be reached: connection refused"
+    where = f"127.0.0.1:{unused_port} cannot be reached: connection refused"
+    assert failure.problem == f"{where}; see region and endpoint_url, and the network"
 
 
 def test_nobody_accepts(exchange):

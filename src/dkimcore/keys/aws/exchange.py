@@ -147,7 +147,9 @@ class Exchange:
                 "the host to NO_PROXY"
             )
         if isinstance(exc, NewConnectionError):
-            return self._unavailable(f"cannot be reached: {_reason(exc)}")
+            return self._unavailable(
+                f"cannot be reached: {_reason(exc)}; see region and endpoint_url, and the network"
+            )
         if isinstance(exc, ConnectTimeoutError):
             seconds = min(self._limits.connect_timeout, timeout)
             return self._unavailable(f"cannot be reached: no connection within {seconds:g} s")

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from dkimcore.keys.sections import BackendSection
     from dkimcore.keys.uri import KeyUri
 
-__all__ = ["TokenSettings"]
+__all__ = ["KEYS", "TokenSettings"]
+
+KEYS = ("module", "pin_file", "pin_env", "token")
+"""The keys of a section."""
 
 _OPTIONS = ("module-path", "pin-source", "public-key", "backend")
 # A token in a USB port does one signature at a time, a network HSM a few dozen.
@@ -75,7 +78,7 @@ class TokenSettings:
             )
         uri.allow_options(*_OPTIONS)
         section = context.sections.get("pkcs11", uri.options.get("backend"))
-        section.allow("module", "pin_file", "pin_env", "token")
+        section.allow(*KEYS)
         address = TokenUri.parse(uri.path)
         if address.token is None and address.serial is None:
             address = replace(address, token=section.text("token"))

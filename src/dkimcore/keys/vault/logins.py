@@ -226,7 +226,7 @@ class _GivenToken:
             if given:
                 return _given(given, "VAULT_TOKEN", uri)
             (home,) = self.files
-            if os.path.exists(home.path):
+            if os.access(home.path, os.R_OK):  # another's is another's login, and not lent
                 return Outcome(token=home.read(uri=uri))
         other = "log in with bao login" if self._is_ambient else "give the secret vault-token"
         raise KeyDenied(
