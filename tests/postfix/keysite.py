@@ -56,6 +56,7 @@ SENDING = {
     "maximal_backoff_time": "1s",
     "initial_destination_concurrency": "8",
     "default_destination_concurrency_limit": "8",
+    "smtp_connection_cache_on_demand": "no",  # there is no scache(8) here
     # A refused message says nothing about the next one.
     "default_destination_concurrency_failed_cohort_limit": "0",
 }
@@ -281,7 +282,13 @@ class KeySite:
 
     def _said(self) -> str:
         log = self._servers.relay.log()[-3000:]
-        return f"{len(self.arrived())} of {len(self.sent)}\n{log}\n{self.filter.log()[-5:]}"
+        queues = [
+            each.run("postqueue", "-p") for each in (self._servers.relay, self._servers.server)
+        ]
+        return (
+            f"{len(self.arrived())} of {len(self.sent)}\n{log}\n{self.filter.log()[-5:]}\n"
+            f"{self._servers.server.log()[-3000:]}\n{queues}"
+        )
 
 
 def letter(name: str) -> bytes:
