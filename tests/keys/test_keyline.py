@@ -40,7 +40,8 @@ def raising(exc):
 def test_what_waits_is_taken_in_order_and_no_more_than_a_call_takes(make_endpoint):
     line = Service(make_endpoint(), batch=3).line()
     waiting = [pending() for _ in range(7)]
-    assert [line.put(each) for each in waiting] == [True, *[False] * 6]
+    for each in waiting:
+        line.put(each)
     assert (line.waiting, line.calls) == (7, 3)
     waiting[1].settle(b"nobody waits for it any more")
     assert line.take() == [waiting[0], waiting[2], waiting[3]]
@@ -152,3 +153,38 @@ def test_an_error_of_the_backend_keeps_what_it_knows(make_endpoint):
     with pytest.raises(KeyUnavailable, match=r"request r-7") as caught:
         one.result()
     assert caught.value.retry_after == 60.0
+
+
+def test_what_comes_while_two_calls_are_under_way_shares_the_next_one(make_endpoint):
+    line = Service(make_endpoint(), batch=3).line()
+    assert not line.may_go(1.0)  # nothing waits
+    line.put(pending())
+    assert line.may_go(1.0)
+    line.begin(1.0)
+    assert line.may_go(1.0)
+    line.begin(1.01)
+    assert not line.may_go(1.02)
+    line.end(1.0)
+    assert line.may_go(1.02)
+
+
+def test_a_full_call_waits_for_no_other_and_nobody_for_one_that_takes_long(make_endpoint):
+    line = Service(make_endpoint(), batch=3).line()
+    line.begin(1.0)
+    line.begin(1.0)
+    line.put(pending())
+    assert not line.may_go(1.09)
+    assert line.may_go(1.11)
+    line.put(pending())
+    assert not line.may_go(1.0)
+    line.put(pending())
+    assert line.may_go(1.0)
+
+
+def test_a_call_that_the_parent_began_is_none_of_a_child(make_endpoint):
+    line = Service(make_endpoint(), batch=3).line()
+    line.begin(1.0)
+    line.after_fork()
+    line.end(1.0)
+    line.put(pending())
+    assert line.may_go(1.0)

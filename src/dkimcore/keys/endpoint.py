@@ -170,12 +170,18 @@ class Endpoint:
         refusal = self._load.refuses(self.name, pending.deadline - time.monotonic())
         if refusal is not None:
             return refusal
-        if self._load.put(line, pending):
-            self._ready.append(line)
-            self._wake()
+        self._load.put(line, pending)
+        self._rouse(line, time.monotonic())
         if self._threads or self._start_thread():
             return None
         return f"the system has no thread for {self.name}; see its limits for this service"
+
+    def _rouse(self, line: KeyLine, now: float) -> None:
+        """Let a line have a call, if it is worth one; under the lock."""
+        if not line.is_ready and line.may_go(now):
+            line.is_ready = True
+            self._ready.append(line)
+            self._wake()
 
     def _wake(self) -> None:
         """Let a thread make one call more; under the lock."""
@@ -209,16 +215,20 @@ class Endpoint:
                     return
                 self._called -= 1
                 line = self._ready.popleft()
+                line.is_ready = False
                 batch = self._load.take(line)
-                if line.waiting:
-                    self._ready.append(line)
-                    self._wake()
+                begun = time.monotonic()
+                line.begin(begun)
+                self._rouse(line, begun)
             try:
                 self._attempt(line, batch)
             except BaseException as exc:  # noqa: BLE001 - this thread is wanted again
                 problem = f"asking for it failed with {type(exc).__name__} ({place_of(exc)})"
                 for pending in batch:
                     pending.settle(KeyBackendError(problem, uri=pending.uri))
+            with self._lock:
+                line.end(begun)
+                self._rouse(line, time.monotonic())
 
     def _attempt(self, line: KeyLine, batch: Sequence[PendingSignature]) -> None:
         """Ask for signatures once, and say what became of them."""

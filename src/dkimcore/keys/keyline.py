@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from logging import ERROR
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from dkimcore.keys.events import KeyObserver
 
 __all__ = ["KeyLine"]
+
+_AHEAD = 2  # calls of one key that go though they are not full
+_YOUNG = 0.1  # seconds; what takes longer is waited for by nobody
 
 
 class KeyLine:
@@ -56,6 +60,34 @@ class KeyLine:
     def after_fork(self) -> None:
         """Forget what waits in the parent: nobody here would take it, nor what comes behind it."""
         self._waiting: deque[PendingSignature] = deque()
+        self._begun: list[float] = []  # calls under way
+        self.is_ready = False
+        """Whether it stands in its endpoint's queue for a call."""
+
+    def may_go(self, now: float) -> bool:
+        """Whether what waits is worth a call now, under the endpoint's lock.
+
+        With two calls under way, what comes meanwhile shares the next one: a call costs the
+        processor as much as ten more signatures in it.  A full one need not wait for that, and
+        nobody waits for a call that takes long.
+        """
+        waiting = len(self._waiting)
+        if waiting >= self._batch:
+            return True
+        return waiting > 0 and sum(now - each < _YOUNG for each in self._begun) < _AHEAD
+
+    def begin(self, now: float) -> None:
+        """Count a call, under the endpoint's lock."""
+        self._begun.append(now)
+
+    def end(self, begun: float) -> None:
+        """Count a call no more, under the endpoint's lock.
+
+        Args:
+            begun: When it began.
+        """
+        with contextlib.suppress(ValueError):  # the parent's
+            self._begun.remove(begun)
 
     @property
     def waiting(self) -> int:
@@ -78,10 +110,9 @@ class KeyLine:
         self._endpoint.enqueue(self, pending)
         return pending
 
-    def put(self, pending: PendingSignature) -> bool:
-        """Add one, under the endpoint's lock; return whether it is the only one."""
+    def put(self, pending: PendingSignature) -> None:
+        """Add one, under the endpoint's lock."""
         self._waiting.append(pending)
-        return len(self._waiting) == 1
 
     def take(self) -> list[PendingSignature]:
         """Take what goes into one call and is still wanted, under the endpoint's lock."""

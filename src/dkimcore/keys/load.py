@@ -49,15 +49,14 @@ class Load:
         self.signatures = 0
         self.calls = 0
 
-    def put(self, line: KeyLine, pending: PendingSignature) -> bool:
-        """Add a signature to a line; return whether it is the only one there."""
+    def put(self, line: KeyLine, pending: PendingSignature) -> None:
+        """Add a signature to a line."""
         if not self.signatures:
             self._taken = self._clock()  # before, there was nothing to take
         calls = line.calls
-        is_first = line.put(pending)
+        line.put(pending)
         self.signatures += 1
         self.calls += line.calls - calls
-        return is_first
 
     def take(self, line: KeyLine) -> list[PendingSignature]:
         """Take from a line what goes into one call."""
