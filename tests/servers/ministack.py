@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import SERVERS
-from tests.servers.closing import Closing
+from tests.servers.keyserver import KeyServer
 from tests.servers.nsd import HOST, free_port
 from tests.servers.program import Program, open_folder, unprivileged
 
@@ -36,7 +36,7 @@ def find_ministack() -> str | None:
     return str(program) if program.exists() else None
 
 
-class MinistackServer(Closing):
+class MinistackServer(KeyServer):
     """A KMS while its ``with`` block lasts.
 
     Example::
@@ -63,23 +63,6 @@ class MinistackServer(Closing):
     def url(self) -> str:
         """What an AWS client is given as its endpoint; the same after it was started again."""
         return f"http://{HOST}:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._program is not None, "it is stopped"
-        return self._program.pid
-
-    @property
-    def memory(self) -> int:
-        """Its resident memory in octets."""
-        assert self._program is not None, "it is stopped"
-        return self._program.memory()
 
     @property
     def environment(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.servers import SERVERS, find_program
-from tests.servers.closing import Closing
+from tests.servers.keyserver import KeyServer
 from tests.servers.nsd import HOST, free_port
 from tests.servers.openbaosetup import Setup
 from tests.servers.program import Program, open_folder, owner
@@ -47,7 +47,7 @@ def find_openbao() -> str | None:
     return next((str(path) for path in installed), None)
 
 
-class OpenBaoServer(Setup, Closing):
+class OpenBaoServer(Setup, KeyServer):
     """An OpenBao in dev mode while its ``with`` block lasts; KV version 2 is at ``secret/``.
 
     Example::
@@ -74,23 +74,6 @@ class OpenBaoServer(Setup, Closing):
     def address(self) -> str:
         """Its URL, as VAULT_ADDR has it; the same after it was started again."""
         return f"{'http' if self.authority is None else 'https'}://{HOST}:{self._port}"
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._program is not None, "it is stopped"
-        return self._program.pid
-
-    @property
-    def memory(self) -> int:
-        """Its resident memory in octets."""
-        assert self._program is not None, "it is stopped"
-        return self._program.memory()
 
     @property
     def ca_file(self) -> str | None:

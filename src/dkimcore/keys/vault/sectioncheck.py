@@ -10,6 +10,7 @@ from dkimcore.keys import KeyContext
 from dkimcore.keys.endpoint import EndpointLimits
 from dkimcore.keys.vault.logins import LOGIN_KEYS, login_of
 from dkimcore.keys.vault.place import PLACE_KEYS, VaultPlace
+from dkimcore.keys.vault.transit import MAX_BATCH
 
 if TYPE_CHECKING:
     from dkimcore.keys.sections import BackendSection
@@ -28,7 +29,7 @@ def check_section(section: BackendSection) -> None:
     """
     section.allow(*PLACE_KEYS, *LOGIN_KEYS, "batch")
     EndpointLimits.of(section)
-    section.integer("batch", 1, minimum=1, maximum=64)
+    section.integer("batch", 1, minimum=1, maximum=MAX_BATCH)
     section.flag("renew", default=True)
     place = VaultPlace.of(section, os.environ)
     try:
