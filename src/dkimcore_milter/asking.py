@@ -44,7 +44,7 @@ class Asked:
         meter: Counts.
     """
 
-    __slots__ = ("_left", "_lock", "_meter", "_pending", "_tell")
+    __slots__ = ("_left", "_lock", "_meter", "_outcomes", "_pending", "_tell", "_wanted")
 
     def __init__(
         self, wanted: Sequence[tuple[SigningKey, bytes, Timer]], *, deadline: float, meter: Meter
@@ -59,7 +59,9 @@ class Asked:
             key, digest, _ = wanted[number]
             begun[number] = monotonic()
             pending[number] = start_signing(key, digest, deadline=deadline)
+        self._wanted = wanted
         self._pending = tuple(pending[number] for number in range(len(wanted)))
+        self._outcomes: list[bytes | KeyBackendError] = []
         # Only now: where a start raises, nobody is called.
         self._left = len(wanted) + 1
         for number, (_, _, timer) in enumerate(wanted):
@@ -69,9 +71,6 @@ class Asked:
     def _watch(self, pending: PendingSignature, timer: Timer, begun: float) -> None:
         def done() -> None:
             self._meter.observe(timer, monotonic() - begun)
-            outcome = _outcome(pending)
-            if isinstance(outcome, KeyBackendError):
-                count_key_error(outcome, timer=timer, meter=self._meter)
             self._one_less()
 
         pending.when_done(done)
@@ -96,8 +95,17 @@ class Asked:
         tell()
 
     def outcomes(self) -> list[bytes | KeyBackendError]:
-        """Return the signatures, or why there is none, waiting until the deadline."""
-        return [_outcome(pending) for pending in self._pending]
+        """Return the signatures, or why there is none, waiting until the deadline.
+
+        They are verified here, and not by the threads that got them: the loop has nothing
+        better to do than what it can conclude.
+        """
+        if not self._outcomes:
+            self._outcomes = [_outcome(pending) for pending in self._pending]
+            for outcome, (_, _, timer) in zip(self._outcomes, self._wanted, strict=True):
+                if isinstance(outcome, KeyBackendError):
+                    count_key_error(outcome, timer=timer, meter=self._meter)
+        return self._outcomes
 
 
 def _outcome(pending: PendingSignature) -> bytes | KeyBackendError:

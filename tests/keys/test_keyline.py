@@ -10,7 +10,7 @@ import pytest
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable, KeyUnusable
 from dkimcore.keys.pending import PendingSignature
 from dkimcore.testing import EphemeralKey
-from tests.keys.remotes import GOOD, Gate, Heard, Service
+from tests.keys.remotes import GOOD, Gate, Service
 from tests.keys.test_forking import in_child
 
 DIGEST = bytes(range(32))
@@ -103,10 +103,9 @@ def test_an_answer_may_come_as_any_sequence(make_endpoint):
     ],
     ids=lambda value: value if isinstance(value, str) and " " in value else type(value).__name__,
 )
-def test_a_wrong_signature_never_leaves_and_is_told(make_endpoint, signature_data, says):
-    heard = Heard()
+def test_a_wrong_signature_never_leaves_and_is_told(make_endpoint, heard, signature_data, says):
     line = Service(make_endpoint()).line()
-    outcome = line.verified(signature_data, DIGEST, heard)
+    outcome = line.verified(signature_data, DIGEST)
     assert isinstance(outcome, KeyUnusable)
     assert says in str(outcome)
     (event,) = heard.events
@@ -124,10 +123,10 @@ def test_rsa_that_is_padded_as_pss_never_leaves(make_endpoint, rsa_key):
     key = MemoryKey(rsa_key, name="acme:k")
     line = Service(make_endpoint(), key=key).line()
     good = key.sign_digest(DIGEST)
-    assert line.verified(good, DIGEST, Heard()) is good
+    assert line.verified(good, DIGEST) is good
     padded = rsa_key.sign(DIGEST, PSS(MGF1(SHA256()), 32), Prehashed(SHA256()))
-    assert "otherwise than PKCS#1 v1.5" in str(line.verified(padded, DIGEST, Heard()))
-    assert isinstance(line.verified(good[:-1], DIGEST, Heard()), KeyUnusable)
+    assert "otherwise than PKCS#1 v1.5" in str(line.verified(padded, DIGEST))
+    assert isinstance(line.verified(good[:-1], DIGEST), KeyUnusable)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dkimcore.errors import KeyDenied, KeyUnavailable
+from dkimcore.errors import KeyDenied, KeyUnavailable, KeyUnusable
 from dkimcore.keys.pending import PendingSignature
 
 
@@ -73,6 +73,37 @@ def test_a_deadline_that_is_over_is_no_reason_to_lose_a_signature_that_is_there(
     one = pending(-1)
     one.settle(b"signature")
     assert one.result() == b"signature"
+
+
+def test_it_is_verified_by_whoever_takes_it_and_once():
+    checked, refusal = [], KeyUnusable("no", uri="acme:k")
+
+    def check(signature_data, digest):
+        checked.append((signature_data, digest, threading.current_thread()))
+        return refusal if signature_data == b"wrong" else signature_data
+
+    for answer in (b"right", b"wrong"):
+        one = PendingSignature(bytes(32), uri="acme:k", deadline=0.0, check=check)
+        other = threading.Thread(target=one.settle, args=(answer,))
+        other.start()
+        other.join()
+        assert one.done
+        assert checked == []
+        for _ in range(2):
+            if answer == b"right":
+                assert one.result() == answer
+            else:
+                with pytest.raises(KeyUnusable, match="no"):
+                    one.result()
+        assert checked == [(answer, bytes(32), threading.current_thread())]
+        checked.clear()
+
+
+def test_an_error_is_not_verified():
+    one = PendingSignature(bytes(32), uri="acme:k", deadline=0.0, check=lambda *_: b"signature")
+    one.settle(KeyDenied("no", uri="acme:k"))
+    with pytest.raises(KeyDenied):
+        one.result()
 
 
 def test_callbacks_are_called_once_before_and_after():

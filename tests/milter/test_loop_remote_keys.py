@@ -45,6 +45,8 @@ def waiting(start, far):
             deliver(running.address, MESSAGE, INSIDE)  # the key is open now
             running.wait_until_idle()
             far.gate.clear()
+            while far.called.acquire(blocking=False):
+                pass
             clients = [stack.enter_context(greeted(running)) for _ in range(count)]
             for client in clients:
                 client._socket.sendall(message())
@@ -172,12 +174,15 @@ def test_a_full_queue_is_said_at_once(waiting, far, tmp_path):
     far.batch = 1
     (tmp_path / "keys.toml").write_text('[backend.x]\ntype = "far"\nthreads = 1\nqueue = 1\n')
     conf = f"DkimcoreKeyBackends {tmp_path}/keys.toml\n"
-    running, (first, second) = waiting(2, conf=conf)
-    with greeted(running) as third:
+    running, (first,) = waiting(1, conf=conf)
+    assert far.called.acquire(timeout=30)  # it is in the call and not in the queue
+    with greeted(running) as second, greeted(running) as third:
+        second._socket.sendall(message())
+        wait_for(running, lambda: sum(each.working for each in running.loop._channels) == 2)
         outcome = converse(third, MESSAGE, INSIDE)
-    assert outcome.reply.smtp == "451 4.7.5 resource unavailable"
-    far.gate.set()
-    assert answers(first) == answers(second) == b"ccia"
+        assert outcome.reply.smtp == "451 4.7.5 resource unavailable"
+        far.gate.set()
+        assert answers(first) == answers(second) == b"ccia"
 
 
 def test_another_key_signs_instead_and_is_waited_for_by_a_thread(waiting, far):

@@ -1,9 +1,9 @@
 """A key endpoint: a backend's address with a login, which all keys behind it share.
 
 Bounds how many calls are under way and how much waits (`load`), joins what waits for one key
-into one call, asks again what may be asked again, keeps deadlines, opens a circuit breaker when
-the backend is down, and verifies every signature before anybody gets it.  What a call looks like
-is left to the backend.
+into one call, asks again what may be asked again, keeps deadlines, and opens a circuit breaker
+when the backend is down.  What a call looks like is left to the backend; that every signature is
+verified before anybody gets it, to `PendingSignature`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ class Endpoint:
         observer: Hears what happens.
         resources: Its clocks.
         withhold: Returns a text, or what stands for it where a secret shows.
+
+    Attributes:
+        name: Its name.
+        limits: Its limits.
+        observer: Its observer.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class Endpoint:
     ) -> None:
         self.name = name
         self.limits = limits
-        self._observer = observer
+        self.observer = observer
         self._resources = resources
         self._withhold = withhold
         self._patience = Patience(resources.expiry)
@@ -113,7 +118,7 @@ class Endpoint:
                 self._failed(exc)
                 if attempt == self.limits.attempts or (exc.retry_after or 0.0) > timeout:
                     raise
-                self._observer.retried(self.name)
+                self.observer.retried(self.name)
                 time.sleep(max(random.uniform(*_JITTER), exc.retry_after or 0.0))  # noqa: S311
             except KeyBackendError:
                 self._breaker.succeeded()  # it answered
@@ -204,18 +209,9 @@ class Endpoint:
 
     def _run(self) -> None:
         """Make calls."""
-        while True:
+        line = self._called_for()
+        while line is not None:
             with self._lock:
-                self._idle += 1
-            goes_on = self._calls.get()
-            with self._lock:
-                self._idle -= 1
-                if not goes_on:
-                    self._threads -= 1
-                    return
-                self._called -= 1
-                line = self._ready.popleft()
-                line.is_ready = False
                 batch = self._load.take(line)
                 begun = time.monotonic()
                 line.begin(begun)
@@ -226,9 +222,39 @@ class Endpoint:
                 problem = f"asking for it failed with {type(exc).__name__} ({place_of(exc)})"
                 for pending in batch:
                     pending.settle(KeyBackendError(problem, uri=pending.uri))
-            with self._lock:
-                line.end(begun)
-                self._rouse(line, time.monotonic())
+            line = self._next_after(line, begun) or self._called_for()
+
+    def _called_for(self) -> KeyLine | None:
+        """Wait until a line is to have a call; None: this thread is to end."""
+        with self._lock:
+            self._idle += 1
+        goes_on = self._calls.get()
+        with self._lock:
+            self._idle -= 1
+            if not goes_on:
+                self._threads -= 1
+                return None
+            self._called -= 1
+            return self._first_ready()
+
+    def _first_ready(self) -> KeyLine:
+        line = self._ready.popleft()
+        line.is_ready = False
+        return line
+
+    def _next_after(self, line: KeyLine, begun: float) -> KeyLine | None:
+        """Return what to go on with at once, if what was held back by a call may go now.
+
+        To wake another thread for it would take as long as the call's own work.  Other lines
+        that are ready go first; the threads that were called for them take this one.
+        """
+        with self._lock:
+            line.end(begun)
+            if self._closed or line.is_ready or not line.may_go(time.monotonic()):
+                return None
+            line.is_ready = True
+            self._ready.append(line)
+            return self._first_ready()
 
     def _attempt(self, line: KeyLine, batch: Sequence[PendingSignature]) -> None:
         """Ask for signatures once, and say what became of them."""
@@ -259,7 +285,7 @@ class Endpoint:
             self._failed(error)
         else:
             self._breaker.succeeded()
-        self._observer.round_trip(self.name, seconds=seconds, signatures=len(wanted), error=error)
+        self.observer.round_trip(self.name, seconds=seconds, signatures=len(wanted), error=error)
         for pending, outcome in zip(wanted, outcomes, strict=True):
             self._conclude(line, pending, outcome)
 
@@ -269,12 +295,12 @@ class Endpoint:
         if pending.done:  # it was given up meanwhile
             return
         pending.attempts += 1
-        if not isinstance(outcome, KeyBackendError):
-            outcome = line.verified(outcome, pending.digest, self._observer)
+        if not isinstance(outcome, bytes | KeyBackendError):
+            outcome = line.verified(outcome, pending.digest)
         if isinstance(outcome, KeyUnavailable) and pending.attempts < self.limits.attempts:
             pause = max(random.uniform(*_JITTER), outcome.retry_after or 0.0)  # noqa: S311
             if time.monotonic() + pause + _LEAST_TIME < pending.deadline:
-                self._observer.retried(self.name)
+                self.observer.retried(self.name)
                 self._resources.expiry.after(pause, lambda: self.enqueue(line, pending))
                 return
         pending.settle(outcome)
@@ -305,7 +331,7 @@ class Endpoint:
         self._tell(level, f"breaker-{what}", text, seconds=pause)
 
     def _tell(self, level: int, event: str, text: str, **fields: float) -> None:
-        self._observer.event(
+        self.observer.event(
             KeyEvent(level=level, event=event, text=text, endpoint=self.name, fields=fields)
         )
 

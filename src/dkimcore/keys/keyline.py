@@ -1,4 +1,4 @@
-"""What waits for the signatures of one key: put into calls, checked when they come."""
+"""What waits for the signatures of one key: put into calls, verified when it is taken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from dkimcore.keys import RemoteKey
     from dkimcore.keys.endpoint import Endpoint
-    from dkimcore.keys.events import KeyObserver
 
 __all__ = ["KeyLine"]
 
@@ -106,7 +105,7 @@ class KeyLine:
             digest: What is signed, 32 octets.
             deadline: Until when, on the clock of `time.monotonic`.
         """
-        pending = PendingSignature(digest, uri=self._uri, deadline=deadline)
+        pending = PendingSignature(digest, uri=self._uri, deadline=deadline, check=self.verified)
         self._endpoint.enqueue(self, pending)
         return pending
 
@@ -142,9 +141,7 @@ class KeyLine:
         problem = f"its backend answered {len(batch)} digests with {len(outcomes)} signatures"
         return [KeyUnusable(problem, uri=self._uri)] * len(batch)
 
-    def verified(
-        self, signature_data: bytes, digest: bytes, observer: KeyObserver
-    ) -> bytes | KeyBackendError:
+    def verified(self, signature_data: bytes, digest: bytes) -> bytes | KeyBackendError:
         """Return signature data that verify, or the error that takes their place.
 
         Catches another key, another version, PSS padding, a digest that was hashed again, and
@@ -161,7 +158,7 @@ class KeyLine:
                 "otherwise than PKCS#1 v1.5, or the answer was changed on its way"
             )
         error = KeyUnusable(problem, uri=self._uri)
-        observer.event(
+        self._endpoint.observer.event(
             KeyEvent(
                 level=ERROR,
                 event="signature-refused",

@@ -1,4 +1,8 @@
-"""HTTP connections that wait for a whole reply no longer than for its first octet.
+"""HTTP connections that send a request at once, and wait for the whole reply no longer than for
+its first octet.
+
+`http.client` sends header and body one after the other.  Each system call costs as much as all
+else that is done for a request (75 us), and wakes the server once more than is of use.
 
 A timeout of a socket counts from one octet to the next, so a server that sends one now and then
 holds a thread for as long as it likes.  Here the read timeout is the time from the end of the
@@ -57,11 +61,31 @@ class _Reply(http.client.HTTPResponse):
         buffered.close()
 
 
-class _Connection(HTTPConnection):
+class _AtOnce(HTTPConnection):
+    _parts: list[bytes] | None = None
+
+    def request(self, *args: Any, **keywords: Any) -> None:
+        """Send a request; its body is octets, as all of ours."""
+        parts = self._parts = []
+        try:
+            super().request(*args, **keywords)
+        finally:
+            self._parts = None
+        super().send(b"".join(parts))
+
+    def send(self, data: Any) -> None:
+        """Send octets, or keep them until the request is complete."""
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
+
+
+class _Connection(_AtOnce):
     response_class = _Reply
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(_AtOnce, HTTPSConnection):
     response_class = _Reply
 
 
