@@ -36,8 +36,10 @@ docs: setup
 coverage:
 	$(BIN)/python scripts/module_coverage.py
 
+# Files of tests side by side, then what compares times.
 unit:
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest -m "not alone" -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -m alone
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(BENCH)

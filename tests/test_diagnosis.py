@@ -474,6 +474,7 @@ class TestKeyRecords:
             (good.replace(b"; k=", b"; s=tlsrpt; k="), ["inappropriate-service-type"]),
             (KEYS["ed25519"].key_record(), ["inappropriate-key-algorithm"]),
         ],
+        ids=lambda value: value[0] if isinstance(value, list) else "record",
     )
     def test_a_record_at_fault_is_explained_with_its_cure(self, record, codes):
         findings = findings_of(self.message, record=record)

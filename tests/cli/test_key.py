@@ -101,6 +101,7 @@ def keep(tmp_path):
         ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         ED25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
     ],
+    ids=["RSA PKCS1 PEM", "RSA PKCS8 DER", "Ed25519 PEM", "Ed25519 DER"],
 )
 def test_every_form_of_a_file_is_taken(keep, move, octets):
     assert move(keep(octets)).status == 0

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -18,16 +19,17 @@ CONF = SIGNING + "SyslogSuccess yes\nLogWhy yes\n"
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 kB."""
-    place = tmp_path / "small"
-    place.mkdir()
+def small_disk():
+    """A file system of 64 kB; its name leaves room for that of a socket."""
+    place = Path(tempfile.mkdtemp())
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
+        place.rmdir()
         pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+    place.rmdir()
 
 
 def fill(place):

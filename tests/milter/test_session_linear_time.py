@@ -1,5 +1,5 @@
 """What a stranger sends costs the session no more than its length (two doublings, as in
-tests/properties): many fields, many recipients, comments that never end."""
+tests/lineartime.py): many fields, many recipients, comments that never end."""
 
 import pytest
 
@@ -7,9 +7,11 @@ from dkimcore.protocol.authres import holds_dkim_result
 from dkimcore.settings.model import Source
 from dkimcore_milter.engine import Engine
 from dkimcore_milter.session import Session
+from tests.lineartime import is_linear
 from tests.milter.sessions import BODY, INSIDE, MACROS, NOW, OUTSIDE, SIMPLE, site
 from tests.milter.test_verifying import FORGED, signatures
-from tests.properties.test_linear_time import is_linear
+
+pytestmark = pytest.mark.alone
 
 RESULTS = b"Authentication-Results"
 SIGNATURE = (b"DKIM-Signature", signatures(("s1", "list.example")).partition(b"\r\nFrom")[0][15:])

@@ -1,14 +1,6 @@
-"""Invariant 8: doubling a hostile input less than trebles the work.
-
-Work is measured as processor time of this thread, the least of several runs. Nothing is
-asserted about seconds: each input grows until it takes long enough to be compared. It is
-doubled twice, and must take less than nine times as long, where a quadratic step shows as
-sixteen: one doubling alone may leave a processor's cache, which costs up to half as much again.
-"""
+"""Invariant 8: doubling a hostile input less than trebles the work."""
 
 import base64
-import gc
-import time
 
 import pytest
 
@@ -24,11 +16,12 @@ from dkimcore.protocol.sign import SignatureRequest, Signing
 from dkimcore.protocol.signature import Signature
 from dkimcore.protocol.taglist import decode_quoted_printable, parse_tag_list, without_value
 from dkimcore.protocol.verify import Verification
+from tests.lineartime import is_linear
 from tests.protocol import material
 from tests.protocol.material import NOW, found
 
-ENOUGH = 0.01  # seconds: far above the clock's grain and a scheduler's tick
-LARGEST = 1 << 19
+pytestmark = pytest.mark.alone
+
 NO_LIMITS = VerifyPolicy(
     allow_body_length=True,
     limits=Limits(
@@ -40,37 +33,6 @@ NO_LIMITS = VerifyPolicy(
         key_records=1 << 30,
     ),
 )
-
-
-def cost(work, argument, times):
-    """The least processor time of several runs."""
-    least = float("inf")
-    for _ in range(times):
-        started = time.thread_time()
-        work(argument)
-        least = min(least, time.thread_time() - started)
-    return least
-
-
-def growth(make, work):
-    """How many times longer four times the input takes; 0 where even a huge one takes no time."""
-    size = 64
-    while cost(work, make(size), 1) < ENOUGH:
-        size *= 2
-        if size > LARGEST:
-            return 0.0
-    small, large = make(size), make(4 * size)
-    return cost(work, large, 4) / cost(work, small, 4)
-
-
-def is_linear(make, work):
-    """Whether the growth is that of a line; a busy machine gets three attempts."""
-    gc.collect()
-    gc.disable()
-    try:
-        return any(growth(make, work) < 9 for _ in range(3))
-    finally:
-        gc.enable()
 
 
 def test_a_quadratic_function_is_noticed():

@@ -112,6 +112,17 @@ def elliptic_curve_key():
         b"-----BEGIN PUBLIC KEY-----",
         b"\x30" * 4000,
     ],
+    ids=[
+        "nothing",
+        "one octet",
+        "endless",
+        "cut off",
+        "too long",
+        "headless",
+        "ECDSA",
+        "PEM",
+        "nested",
+    ],
 )
 def test_what_is_no_rsa_key_is_refused(octets):
     """Statement 101: broken DER and other types, without an exception."""

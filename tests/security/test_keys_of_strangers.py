@@ -12,7 +12,8 @@ import pytest
 
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.policy import Limits, VerifyPolicy
-from tests.properties.test_linear_time import NO_LIMITS, is_linear
+from tests.lineartime import is_linear
+from tests.properties.test_linear_time import NO_LIMITS
 from tests.protocol.material import MESSAGE, ed25519, rsa, sign_by_hand, verify
 
 RSA_OID = bytes.fromhex("300d06092a864886f70d0101010500")
@@ -55,6 +56,7 @@ EXPONENTS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.rfc("6376", "8.8")
 @pytest.mark.parametrize("exponent", EXPONENTS)
 @pytest.mark.parametrize("policy", [None, WIDEST, NO_LIMITS], ids=["default", "widest", "none"])

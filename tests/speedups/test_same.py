@@ -223,6 +223,7 @@ def body(octets):
     canonicalizer.finish()
 
 
+@pytest.mark.alone
 @rfc("6376", "3.4.4")
 @pytest.mark.parametrize(
     "piece",

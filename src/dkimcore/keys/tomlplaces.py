@@ -9,8 +9,9 @@ import re
 
 __all__ = ["places"]
 
-_PART = re.compile(r"\"[^\"]*\"|'[^']*'|[A-Za-z0-9_-]+")
-_DOTTED = rf"\s*((?:{_PART.pattern})(?:\s*\.\s*(?:{_PART.pattern}))*)\s*"
+# Possessive, so that nothing is kept to go back to.
+_PART = re.compile(r"\"[^\"]*+\"|'[^']*+'|[A-Za-z0-9_-]++")
+_DOTTED = rf"\s*+((?:{_PART.pattern})(?:\s*+\.\s*+(?:{_PART.pattern}))*+)\s*+"
 _HEADER = re.compile(rf"\s*\[{{1,2}}{_DOTTED}\]{{1,2}}\s*(?:#.*)?")
 _FENCE = re.compile(r"\"\"\"|'''")
 _KEY = re.compile(rf"{_DOTTED}=")

@@ -61,7 +61,9 @@ def test_public_halves(key):
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", b"junk", spki(ec.generate_private_key(ec.SECP256R1()).public_key())]
+    "octets",
+    [b"", b"junk", spki(ec.generate_private_key(ec.SECP256R1()).public_key())],
+    ids=["nothing", "junk", "ECDSA"],
 )
 def test_other_public_halves(octets):
     with pytest.raises(KeyUnusable, match="RSA or Ed25519"):

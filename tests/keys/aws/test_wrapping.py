@@ -45,6 +45,7 @@ def test_kms_can_open_it(key):
         spki(ec.generate_private_key(ec.SECP256R1())),
         spki(rsa.generate_private_key(65537, 1024)),
     ],
+    ids=["nothing", "junk", "ECDSA", "short RSA"],
 )
 def test_a_wrapping_key_that_is_none(octets):
     with pytest.raises(KeyUnavailable, match="no key to wrap"):
