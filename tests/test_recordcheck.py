@@ -20,6 +20,7 @@ from dkimcore.recordcheck import Fit, RecordCheck, judge
 from dkimcore.resolvers.static import StaticResolver
 from dkimcore.signer import Signer
 from dkimcore.testing import EphemeralKey
+from tests.forked import fork
 
 ED, OTHER_ED = EphemeralKey.ed25519(bytes(32)), EphemeralKey.ed25519(bytes(31) + b"\1")
 RSA, OTHER_RSA = EphemeralKey.rsa(1024), EphemeralKey.rsa(1024)
@@ -366,7 +367,7 @@ def test_a_child_process_asks_for_itself(observer):
     check.admit(signer())
     while not dns.asked:
         pass  # a thread of ours is in the middle of it, and holds its lock
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         dns.gate.set()
         check.admit(signer())

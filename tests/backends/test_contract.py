@@ -21,6 +21,7 @@ from dkimcore.errors import KeyUnusable
 from dkimcore.testing import StaticResolver
 from tests.backends.subject import Recorder, record_of, signs
 from tests.backends.subjects import KINDS, make_subject
+from tests.forked import fork
 from tests.interop.peers.dkimpy import Dkimpy
 from tests.interop.peers.job import VerifyJob
 from tests.interop.peers.mail_dkim import MailDkim
@@ -118,7 +119,7 @@ def test_threads_get_their_own_signatures(request, subject, store):
 def in_child(check):
     """Runs a check in a child, and returns what it raised, or that it did not end."""
     reader, writer = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         said = b"nothing"
         try:

@@ -9,6 +9,7 @@ import pytest
 
 from dkimcore.keys import forking
 from dkimcore.keys.forking import renew_after_fork
+from tests.forked import fork
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
@@ -26,7 +27,7 @@ class Renewed:
 
 def in_child(check):
     """Run a check in a child; return whether it held."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 1
         try:

@@ -1,8 +1,9 @@
-"""A few threads open keys, and none is left when there is nothing to open."""
+"""A few threads open keys, and none is left when there is nothing to open for a while."""
 
 from __future__ import annotations
 
 import threading
+import weakref
 
 from dkimcore.keys.opening import Openers
 from tests.keys.remotes import Gate, eventually, threads_named
@@ -13,7 +14,7 @@ def ours():
 
 
 def test_no_more_at_once_than_allowed_and_all_in_the_end():
-    openers, gate, done = Openers(3), Gate(), threading.Semaphore(0)
+    openers, gate, done = Openers(3, linger=0.05), Gate(), threading.Semaphore(0)
 
     def work():
         gate(None)
@@ -29,6 +30,23 @@ def test_no_more_at_once_than_allowed_and_all_in_the_end():
     for _ in range(10):
         assert done.acquire(timeout=30)
     eventually(lambda: not ours())
+
+
+def test_one_stays_for_the_next_key_and_keeps_nothing_of_the_last():
+    openers, threads = Openers(1, linger=30), []
+    for _ in range(3):
+        done = threading.Event()
+
+        def work(done=done):
+            threads.append(threading.current_thread())
+            done.set()
+
+        gone = weakref.ref(work)
+        assert openers.begin(work)
+        del work
+        assert done.wait(30)
+        eventually(lambda gone=gone: gone() is None)
+    assert len(set(threads)) == 1
 
 
 def test_what_raises_does_not_keep_the_next_from_being_opened():

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from dkimcore.keys.schedule import Schedule
+from tests.forked import fork
 from tests.keys.remotes import eventually, threads_named
 
 
@@ -96,7 +97,7 @@ def test_a_child_does_its_own_things_and_not_its_parents(schedule):
     schedule.after(0, hold)
     schedule.after(0, lambda: os.write(writer, b"parent's"))
     assert entered.wait(30)
-    child = os.fork()
+    child = fork()
     if child == 0:
         done = threading.Event()
         schedule.after(0, lambda: os.write(writer, b"child's") and done.set())
@@ -112,7 +113,7 @@ def test_a_child_does_its_own_things_and_not_its_parents(schedule):
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_what_was_closed_stays_closed_in_a_child(schedule):
     schedule.close()
-    child = os.fork()
+    child = fork()
     if child == 0:
         schedule.after(0, lambda: None)
         os._exit(len(threads_named("test-schedule")))

@@ -27,6 +27,7 @@ from dkimcore.keys.sections import Sections, StoreSettings
 from dkimcore.keys.store import KeyStore
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.testing import EphemeralKey
+from tests.forked import fork
 from tests.keys.remotes import Gate, Heard, Service, eventually, threads_named
 from tests.keys.test_forking import in_child
 
@@ -414,7 +415,7 @@ def test_keys_that_were_opened_before_a_fork_sign_after_it(key_file):
     with KeyStore() as keys:
         key = keys.get(key_file())
         reader, writer = os.pipe()
-        child = os.fork()
+        child = fork()
         if child == 0:
             os.write(writer, key.sign_digest(DIGEST))
             os._exit(0)

@@ -21,6 +21,7 @@ from dkimcore_milter.logline import Level, LogLine
 from dkimcore_milter.logsink import MAX_JSON_OCTETS, MAX_TEXT_OCTETS, escaped, make_log
 from dkimcore_milter.meter import Meter, measure
 from dkimcore_milter.metrics import Count
+from tests.forked import fork
 
 SYSLOG = Settings(logging=Logging(enabled=True))
 JSON = Settings(logging=Logging(format=LogFormat.JSON))
@@ -314,7 +315,7 @@ class TestJson:
         reader, writer = pipe
         children = []
         for letter in "abc":
-            child = os.fork()
+            child = fork()
             if child == 0:
                 log = to(writer)
                 for _ in range(20):

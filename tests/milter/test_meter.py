@@ -12,11 +12,12 @@ import pytest
 from dkimcore_milter.crew import _DRAINING_PER_WORKER
 from dkimcore_milter.meter import SUPERVISOR, Board, Meter
 from dkimcore_milter.metrics import BUCKETS, CELLS, Count, Gauge, Timer, cells_of
+from tests.forked import fork
 
 
 def in_child(act):
     """Runs something in a forked process, and returns how that ended."""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             act()

@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from dkimcore_milter.pidfile import PidFile
+from tests.forked import fork
 
 
 def test_it_holds_the_process_id_and_goes_at_the_end(tmp_path):
@@ -66,7 +67,7 @@ def test_a_directory_that_is_not_ours_is_a_reason(tmp_path):
     path = tmp_path / "pid"
     file = PidFile(str(path))
     file.write(1)
-    child = os.fork()
+    child = fork()
     if child == 0:
         os.setuid(65534)
         os._exit(0 if file.remove() in ("Permission denied",) else 1)

@@ -12,6 +12,7 @@ import pytest
 from dkimcore.protocol.keyrecord import TxtAnswer, TxtStatus
 from dkimcore.resolvers import DeadlineTxtResolver, TimedAnswer, cache
 from dkimcore.resolvers.cache import AsyncCachingResolver, CachingResolver
+from tests.forked import fork
 
 FOUND = TimedAnswer(TxtAnswer(TxtStatus.FOUND, (b"v=DKIM1; p=",)), 60.0)
 HURRIED = TimedAnswer(TxtAnswer(TxtStatus.FAILED, detail="in a hurry"), 0.0)
@@ -166,7 +167,7 @@ def test_after_a_fork_the_child_keeps_answers_and_asks_for_what_was_under_way():
     source.entered.acquire(timeout=WAIT)
     source.entered.acquire(timeout=WAIT)
     with resolver._cache.lock:  # as if another thread held it just then
-        child = os.fork()
+        child = fork()
         if child == 0:
             source.gate = threading.Event()
             source.gate.set()
@@ -288,7 +289,7 @@ def test_a_query_of_an_event_loop_that_is_gone_is_not_waited_for():
 def test_the_asynchronous_one_survives_a_fork_too():
     resolver = AsyncCachingResolver(AsyncSource())
     with resolver._cache.lock:
-        child = os.fork()
+        child = fork()
         if child == 0:
             answer = asyncio.run(resolver.lookup_txt("a."))
             os._exit(0 if answer is not None and answer.records else 1)

@@ -76,8 +76,8 @@ static word after(int number, word result, word *a) {
         control->flags |= result == 0xA0 && --control->tries == 1 ? 0x20000 : 0;
     if (number == GET_TOKEN_INFO && result == 0)
         *(word *)(a[1] + 96) |= control->flags;
-    if (number == OPEN_SESSION && result == 0)
-        __atomic_add_fetch(&control->open, 1, __ATOMIC_SEQ_CST);
+    if (number == OPEN_SESSION && result != 0)
+        __atomic_sub_fetch(&control->open, 1, __ATOMIC_SEQ_CST);
     if (number == CLOSE_SESSION && result == 0)
         __atomic_sub_fetch(&control->open, 1, __ATOMIC_SEQ_CST);
     if (number == SIGN && result == 0 && control->wrong && a[3])
@@ -133,8 +133,11 @@ static word forward(int number, word *a) {
         *(word *)a[2] = 0;
         return 0;
     }
-    if (number == OPEN_SESSION && control->sessions && control->open >= control->sessions)
-        return 0xB1; /* CKR_SESSION_COUNT */
+    /* Counted first, so that two at once cannot both be the last one. */
+    if (number == OPEN_SESSION &&
+        __atomic_add_fetch(&control->open, 1, __ATOMIC_SEQ_CST) > control->sessions &&
+        control->sessions)
+        return after(number, 0xB1, a); /* CKR_SESSION_COUNT */
     if (number == GET_ATTRIBUTE_VALUE)
         return attribute(a);
     return after(number, real->at[number](a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]), a);

@@ -11,6 +11,7 @@ import traceback
 import pytest
 
 from dkimcore.errors import KeyDenied, KeyUnavailable, KeyUnusable
+from tests.forked import fork
 
 pytestmark = [pytest.mark.server("softhsm"), pytest.mark.server("gcc")]
 
@@ -88,7 +89,7 @@ def test_a_wrong_pin_is_known_again_by_the_child_of_a_process(context, token, sh
     given = context(lambda _: wrong_pin)
     with pytest.raises(KeyDenied):
         open_key(uri, given)
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 1
         try:

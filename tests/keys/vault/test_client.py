@@ -11,6 +11,7 @@ from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable
 from dkimcore.keys.uri import KeyUri
 from dkimcore.keys.vault.client import client_of
 from dkimcore.keys.vault.transit import open_key
+from tests.forked import fork
 from tests.keys.vault.waiting import eventually
 from tests.servers import requires_server
 from tests.servers.faults import Drip, Hang, vault_error
@@ -147,7 +148,7 @@ class TestChildren:
         context = mail(eu=role_section(proxy.url))
         key = open_key(KeyUri.parse(vault.ed), context)
         token = client_of(context, key._section, uri="x")._tokens._grant.token.reveal()
-        child = os.fork()
+        child = fork()
         if child == 0:
             code = 1
             try:
