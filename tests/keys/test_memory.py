@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import threading
 import traceback
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnusable
 from dkimcore.keys.memory import MemoryKey, decode_private_key, without_frames
 from dkimcore.protocol.algorithm import Algorithm
+from tests.keys.test_forking import in_child
 
 CASES = Path(__file__).resolve().parent.parent / "cases" / "keys"
 DIGEST = bytes(range(32))
@@ -46,6 +48,37 @@ def test_rsa_in_each_form(rsa_key, encoding, form, validate):
     signature_data = key.sign_digest(DIGEST)
     assert key.public_key.verifies(signature_data, DIGEST, key.algorithm)
     assert repr(key) == "<MemoryKey file:k rsa-sha256, 2048 bits>"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("algorithm", ["rsa", "ed25519"])
+def test_a_child_signs_though_the_parent_was_signing_with_the_same_key(rsa_key, algorithm):
+    """OpenSSL has locks in a key: a child that uses them waits for a thread that is not there.
+
+    What it waits for cannot be held from here, so that the copy is what shows.
+    """
+    parents = rsa_key if algorithm == "rsa" else Ed25519PrivateKey.from_private_bytes(SEED)
+    key, stop = MemoryKey(parents, name="file:k"), threading.Event()
+
+    def work():
+        while not stop.is_set():
+            key.sign_digest(DIGEST)
+
+    def check():
+        signature_data = key.sign_digest(DIGEST)
+        is_own = key._private_key is not parents or algorithm == "ed25519"
+        return is_own and key.public_key.verifies(signature_data, DIGEST, key.algorithm)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(in_child(check) for _ in range(5))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    assert key._private_key is parents
 
 
 @pytest.mark.rfc("8463", "A.2")

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnusable
+from dkimcore.keys.forking import renew_after_fork
 from dkimcore.protocol.algorithm import Algorithm
 from dkimcore.protocol.crypto import PublicKey
 
@@ -45,14 +46,17 @@ _ENCRYPTED = (
 
 
 class MemoryKey:
-    """A `SigningKey` made of a private key of `cryptography`.
+    """A `SigningKey` made of a private key of `cryptography`.  A child process has its own copy.
+
+    OpenSSL's key has a lock (rsa_get_blinding), and a child that was forked while another thread
+    signed with it may have inherited it held: one in two thousand waited for ever.
 
     Args:
         private_key: The key.
         name: What errors call it: its key URI.
     """
 
-    __slots__ = ("_name", "_private_key", "algorithm", "public_key")
+    __slots__ = ("__weakref__", "_is_inherited", "_name", "_private_key", "algorithm", "public_key")
 
     is_local = True
     """It signs in this process, without waiting for anybody."""
@@ -66,6 +70,19 @@ class MemoryKey:
             else Algorithm.ED25519_SHA256
         )
         self.public_key = PublicKey.of(private_key.public_key())
+        self._is_inherited = False
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Sign with a copy from now on, which is made when it is needed."""
+        self._is_inherited = True
+
+    def _own_copy(self, key: RSAPrivateKey) -> RSAPrivateKey:
+        """Return a copy; threads that come together each make one, and the last one stays."""
+        own = key.private_numbers().private_key(unsafe_skip_rsa_key_validation=True)
+        self._private_key = own
+        self._is_inherited = False
+        return own
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a SHA-256 header hash (see `SigningKey.sign_digest`).
@@ -78,6 +95,8 @@ class MemoryKey:
             raise KeyUnusable(f"a digest has 32 octets, this one has {len(digest)}", uri=self._name)
         try:
             if isinstance(key, RSAPrivateKey):
+                if self._is_inherited:
+                    key = self._own_copy(key)
                 return key.sign(digest, _PADDING, _PREHASHED)
             return key.sign(digest)
         except Exception as exc:  # noqa: BLE001 - OpenSSL's refusals have many types
