@@ -12,7 +12,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-from benchmarks.remote_keys.standin import until_end_of_input
+from benchmarks.remote_keys.standin import run_precisely, until_end_of_input
 from tests.servers.nsd import HOST
 
 __all__ = ["RelayOrders", "main"]
@@ -113,7 +113,7 @@ async def _serve(orders: RelayOrders) -> None:
 def main() -> int:
     """Passes octets on until standard input ends."""
     orders = RelayOrders(**json.loads(sys.stdin.buffer.readline()))
-    asyncio.run(_serve(orders))
+    run_precisely(_serve(orders))
     return 0
 
 
