@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyLine"]
 
-_AHEAD = 2  # calls of one key that go though they are not full
+_AHEAD = 4  # calls of one key that go though they are not full
 _YOUNG = 0.1  # seconds; what takes longer is waited for by nobody
 
 
@@ -66,7 +66,7 @@ class KeyLine:
     def may_go(self, now: float) -> bool:
         """Whether what waits is worth a call now, under the endpoint's lock.
 
-        With two calls under way, what comes meanwhile shares the next one: a call costs the
+        With four calls under way, what comes meanwhile shares the next one: a call costs the
         processor as much as ten more signatures in it.  A full one need not wait for that, and
         nobody waits for a call that takes long.
         """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VaultClient", "client_of", "endpoint_of"]
 
-# A key has two calls under way, or more where they are full; keys of many domains have more.
+# A key has four calls under way, or more where they are full; a domain has two keys.
 _THREADS = 8
 # Logins, renewals and keys that are being opened need connections besides the signatures.
 _MORE_CONNECTIONS = 8
