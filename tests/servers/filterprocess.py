@@ -133,7 +133,7 @@ class FilterProcess(Closing):
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, **self.environment()},
+                env={**_ambient(), **self.environment()},
             )
 
     def environment(self) -> Mapping[str, str]:
@@ -204,3 +204,9 @@ class FilterProcess(Closing):
             if self._temporary is not None:
                 self._temporary.cleanup()
                 self._temporary = None
+
+
+def _ambient() -> dict[str, str]:
+    """Our environment, in which pytest writes the name of each test while threads start filters."""
+    found = ((name, os.environ.get(name)) for name in os.environ)
+    return {name: value for name, value in found if value is not None}
