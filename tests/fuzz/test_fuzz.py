@@ -17,8 +17,20 @@ RUNS = 5000
 
 
 def run(target, *options, folder):
+    # libFuzzer looks at the greatest memory that its process ever had, which a process gets from
+    # the one that made it: from ours, which may be large, if the shell did not make another.
     return subprocess.run(
-        [sys.executable, "-m", f"tests.fuzz.{target}", f"-artifact_prefix={folder}/", *options],
+        [
+            "sh",
+            "-c",
+            '"$@"; exit $?',
+            "sh",
+            sys.executable,
+            "-m",
+            f"tests.fuzz.{target}",
+            f"-artifact_prefix={folder}/",
+            *options,
+        ],
         cwd=ROOT,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
