@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dkimcore.cli import main
 from tests.cli.conftest import MESSAGE
+from tests.milter.processes import open_path
 
 DOMAIN = ("-d", "example.com")
 
@@ -168,9 +169,7 @@ def test_what_is_wrong_with_the_call(keys, move, source, to, options, status, sa
 
 def test_a_file_that_others_can_read(keep, move):
     source = keep(ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o644)
-    source.parent.chmod(0o755)
-    for folder in source.parents[:3]:
-        folder.chmod(0o755)
+    open_path(source.parent)
     ran = move(source)
     assert ran.status == 77
     assert "chmod o-rw" in ran.err
