@@ -17,12 +17,35 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_linear"]
+__all__ = ["cost", "is_linear"]
 
 _T = TypeVar("_T")
 
 _ENOUGH = 0.01  # seconds: far above the clock's grain and a scheduler's tick
 _LARGEST = 1 << 19
+
+
+def cost(
+    work: Callable[[_T], object],
+    argument: _T,
+    *,
+    times: int = 4,
+    clock: Callable[[], float] = time.thread_time,
+) -> float:
+    """The least processor time of several runs, in seconds.
+
+    Args:
+        work: What is run.
+        argument: Its input.
+        times: How often.
+        clock: As of `is_linear`.
+    """
+    least = float("inf")
+    for _ in range(times):
+        started = clock()
+        work(argument)
+        least = min(least, clock() - started)
+    return least
 
 
 def is_linear(
@@ -51,19 +74,10 @@ def _growth(
     make: Callable[[int], _T], work: Callable[[_T], object], clock: Callable[[], float]
 ) -> float:
     """How many times longer four times the input takes; 0 where even a huge one takes no time."""
-
-    def cost(argument: _T, times: int) -> float:
-        least = float("inf")
-        for _ in range(times):
-            started = clock()
-            work(argument)
-            least = min(least, clock() - started)
-        return least
-
     size = 64
-    while cost(make(size), 1) < _ENOUGH:
+    while cost(work, make(size), times=1, clock=clock) < _ENOUGH:
         size *= 2
         if size > _LARGEST:
             return 0.0
     small, large = make(size), make(4 * size)
-    return cost(large, 4) / cost(small, 4)
+    return cost(work, large, clock=clock) / cost(work, small, clock=clock)

@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import sys
-import time
 import tracemalloc
 import weakref
 
@@ -15,6 +14,7 @@ from dkimcore.protocol.algorithm import HashAlgorithm
 from dkimcore.protocol.canonical import Canonicalization
 from dkimcore.protocol.hashing import BodyHash
 from dkimcore.protocol.speedups import compiled
+from tests.lineartime import cost
 from tests.properties import strategies
 from tests.servers import servers_required
 from tests.speedups import same
@@ -208,15 +208,6 @@ def test_nothing_is_left_behind():
     assert (sys.getrefcount(octets), sys.getrefcount(compiled.BodyCanonicalizer)) == references
 
 
-def least(run, octets):
-    seconds = float("inf")
-    for _ in range(4):
-        started = time.thread_time()
-        run(octets)
-        seconds = min(seconds, time.thread_time() - started)
-    return seconds
-
-
 def body(octets):
     canonicalizer = compiled.BodyCanonicalizer("relaxed", len)
     canonicalizer.feed(octets)
@@ -238,4 +229,4 @@ def test_work_is_linear(run, piece):
     call = body if run is body else getattr(compiled, run)
     size = 2_000_000 if run is body else 200_000
     small, large = (piece * (octets // len(piece)) + b"x" for octets in (size, 4 * size))
-    assert any(least(call, large) < 9 * least(call, small) for _ in range(3))
+    assert any(cost(call, large) < 9 * cost(call, small) for _ in range(3))

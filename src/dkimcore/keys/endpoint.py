@@ -172,11 +172,12 @@ class Endpoint:
         """Put a signature into its line, or say why not; under the lock."""
         if self._closed:
             return "its KeyStore is closed"
-        refusal = self._load.refuses(self.name, pending.deadline - time.monotonic())
+        now = time.monotonic()
+        refusal = self._load.refuses(self.name, pending.deadline - now)
         if refusal is not None:
             return refusal
         self._load.put(line, pending)
-        self._rouse(line, time.monotonic())
+        self._rouse(line, now)
         if self._threads or self._start_thread():
             return None
         return f"the system has no thread for {self.name}; see its limits for this service"

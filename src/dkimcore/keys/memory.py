@@ -77,12 +77,13 @@ class MemoryKey:
         """Sign with a copy from now on, which is made when it is needed."""
         self._is_inherited = True
 
-    def _own_copy(self, key: RSAPrivateKey) -> RSAPrivateKey:
-        """Return a copy; threads that come together each make one, and the last one stays."""
-        own = key.private_numbers().private_key(unsafe_skip_rsa_key_validation=True)
-        self._private_key = own
+    def _copy(self) -> None:
+        """Make it; threads that come together each make one, and the last one stays."""
+        key = self._private_key
+        if isinstance(key, RSAPrivateKey):
+            numbers = key.private_numbers()
+            self._private_key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
         self._is_inherited = False
-        return own
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign a SHA-256 header hash (see `SigningKey.sign_digest`).
@@ -90,13 +91,14 @@ class MemoryKey:
         Raises:
             KeyUnusable: The digest has not 32 octets, or OpenSSL refuses the key.
         """
-        key = self._private_key
         if len(digest) != 32:
             raise KeyUnusable(f"a digest has 32 octets, this one has {len(digest)}", uri=self._name)
         try:
+            # First: a thread that read the key before another one copied it has the parent's.
+            if self._is_inherited:
+                self._copy()
+            key = self._private_key
             if isinstance(key, RSAPrivateKey):
-                if self._is_inherited:
-                    key = self._own_copy(key)
                 return key.sign(digest, _PADDING, _PREHASHED)
             return key.sign(digest)
         except Exception as exc:  # noqa: BLE001 - OpenSSL's refusals have many types
