@@ -15,7 +15,7 @@ from dkimcore_milter.failure import StartFailure, internal_error_line
 from dkimcore_milter.meter import SUPERVISOR
 from dkimcore_milter.readable import readable
 from dkimcore_milter.signals import blocked
-from dkimcore_milter.worker import DRAIN, READY, RELIEF, work
+from dkimcore_milter.worker import CLOSING_SECONDS, DRAIN, READY, RELIEF, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Crew", "Death"]
 
 _END_SECONDS = 0.8
-"""How long workers get to end; they themselves take 0.7 s at most."""
+"""How long workers get to end; for mail they themselves take 0.7 s at most."""
 
 _START_SECONDS = 10.0
 """How long workers get to say that they serve; they take some hundredths of a second."""
@@ -64,6 +64,7 @@ class _Member:
         pid: Its process id.
         control: The connection to it.
         row: Its row of the board.
+        patience: How many seconds it gets to end.
         hired_at: When it was started, by the monotonic clock.
         state: What it does, as far as we know.
         mute: Whether its end of the connection is closed.
@@ -72,6 +73,7 @@ class _Member:
     pid: int
     row: int
     control: socket.socket
+    patience: float
     hired_at: float = field(default_factory=time.monotonic)
     state: _State = _State.SERVING
     mute: bool = False
@@ -170,7 +172,8 @@ class Crew:
                 for mine in (ours, *self.controls, *self._hidden()):
                     mine.close()
                 _live(generation, theirs, row)
-        self._members.append(_Member(pid=pid, control=ours, row=row))
+        patience = _END_SECONDS + (CLOSING_SECONDS if generation.logs_in else 0.0)
+        self._members.append(_Member(pid=pid, control=ours, row=row, patience=patience))
 
     def hire_all(self, generation: Generation, *, count: int) -> None:
         """Start so many workers, or none, and wait until they serve.
@@ -238,11 +241,14 @@ class Crew:
         Args:
             wait: Waits for the news that a worker ended, at most so many seconds.
         """
-        end = time.monotonic() + _END_SECONDS
+        begun = time.monotonic()
         for member in self._members:
             _end(member)
         self.reap()
-        while self._members and (left := end - time.monotonic()) > 0:
+        while self._members:
+            left = begun + max(each.patience for each in self._members) - time.monotonic()
+            if left <= 0:
+                break
             wait(left)
             self.reap()
         for member in self._members:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dkimcore_milter.logline import LogSink
     from dkimcore_milter.meter import Board, Meter
 
-__all__ = ["DRAIN", "READY", "RELIEF", "Generation", "work"]
+__all__ = ["CLOSING_SECONDS", "DRAIN", "READY", "RELIEF", "Generation", "work"]
 
 DRAIN = b"d"
 """What a supervisor sends for: take no more connections, end when the last one is closed.  The
@@ -43,6 +43,9 @@ RELIEF = b"r"
 """What a worker sends that has grown too much (DkimcoreMaximumMemory): let another take my
 place.  It serves until it is told to drain."""
 
+CLOSING_SECONDS = 3.0
+"""How long ending logins at key services may take; a module of PKCS #11 may hang for ever."""
+
 _MIB = 1 << 20
 
 _MEANT_FOR_SUPERVISOR = frozenset(
@@ -51,9 +54,6 @@ _MEANT_FOR_SUPERVISOR = frozenset(
 
 _FINISH_SECONDS = 0.7
 """How long the messages under way may take at the end."""
-
-_CLOSING_SECONDS = 2.0
-"""How long ending logins at key services may take; a module of PKCS #11 may hang for ever."""
 
 _RELIEF_SECONDS = 60.0
 """How long a worker that has grown too much may keep its connections when it was relieved; what
@@ -81,6 +81,11 @@ class Generation:
     listener: int
     inet: bool
     board: Board
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether its workers may have logins at key services, which they end."""
+        return bool(self.engine.keys.schemes)
 
 
 def work(generation: Generation, control: socket.socket, *, row: int) -> int:
@@ -119,6 +124,7 @@ class _Worker:
     def __init__(self, generation: Generation, control: socket.socket, meter: Meter) -> None:
         self._control = control
         self._engine = generation.engine
+        self._logs_in = generation.logs_in
         self._log = generation.log
         self._meter = meter
         self._is_draining = False
@@ -146,7 +152,7 @@ class _Worker:
             self._control.send(READY)
         self._engine.keys.warm_up()
         self._loop.run()
-        if self._engine.keys.schemes:
+        if self._logs_in:
             self._give_back()
         return os.EX_OK
 
@@ -155,7 +161,7 @@ class _Worker:
         closing = threading.Thread(target=self._close_keys, daemon=True, name="closes keys")
         with contextlib.suppress(RuntimeError):  # the system has no more threads
             closing.start()
-            closing.join(_CLOSING_SECONDS)
+            closing.join(CLOSING_SECONDS)
 
     def _close_keys(self) -> None:
         with contextlib.suppress(Exception):  # this process ends, and they end by themselves

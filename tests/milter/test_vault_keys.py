@@ -22,6 +22,8 @@ from tests.keys.remotes import eventually
 from tests.milter.processes import children, open_path
 from tests.servers import requires_server
 from tests.servers.dkimcoremilter import DkimcoreMilter
+from tests.servers.faultproxy import FaultProxy
+from tests.servers.faults import Slow
 from tests.servers.milterclient import Delivery, MilterClient, converse, deliver
 from tests.servers.milterwire import MilterError
 from tests.servers.nsd import free_port
@@ -72,7 +74,15 @@ class VaultMilter(DkimcoreMilter):
     """A filter whose keys are in Vault, but one."""
 
     def __init__(
-        self, vault, *, conf="", token_file="{folder}/token", ca_file=None, login=None, **options
+        self,
+        vault,
+        *,
+        conf="",
+        token_file="{folder}/token",
+        address=None,
+        ca_file=None,
+        login=None,
+        **options,
     ):
         login = login or f'token_file = "{token_file}"'
         token = vault.token([vault.policy(POLICY.format())])
@@ -85,7 +95,7 @@ class VaultMilter(DkimcoreMilter):
             f"open open.example:ed:{ed}\nbackup backup.example:ed:{ed}\n"
             "file backup.example:file:{folder}/file.pem\n",
             "signing": SIGNING,
-            "keys.toml": f'[backend.bao]\ntype = "vault"\naddress = "{vault.address}"\n'
+            "keys.toml": f'[backend.bao]\ntype = "vault"\naddress = "{address or vault.address}"\n'
             f'ca = "{ca_file or vault.ca_file}"\n{login}\n'
             "[store]\ndeadline = 2.0\n",
             "token": token,
@@ -200,19 +210,26 @@ def test_a_reload_with_a_mistake_in_the_sections_changes_nothing(milter):
     assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
 
 
-def test_workers_give_their_tokens_back_when_they_end(vault, tmp_path):
-    """At a reload, too: without that there would be more with each one, for a month."""
+@pytest.fixture
+def approle(vault, tmp_path):
+    """The lines of a section that logs in by AppRole."""
     role = vault.approle([vault.policy(POLICY.format())])
     secret_id = tmp_path / "secret-id"
     secret_id.write_text(role.secret_id)
     secret_id.chmod(0o600)
     login = f'auth = "approle"\nmount = "{role.mount}"\nrole_id = "{role.role_id}"\n'
-    login += f'secret_id_file = "{secret_id}"\n'
+    return login + f'secret_id_file = "{secret_id}"\n'
 
-    def tokens():
-        return set(vault.client().auth.token.list_accessors()["data"]["keys"])
 
-    milter = VaultMilter(vault, login=login)
+@pytest.fixture
+def tokens(vault):
+    """What stands for each token that there is."""
+    return lambda: set(vault.client().auth.token.list_accessors()["data"]["keys"])
+
+
+def test_workers_give_their_tokens_back_when_they_end(vault, approle, tokens):
+    """At a reload, too: without that there would be more with each one, for a month."""
+    milter = VaultMilter(vault, login=approle)
     before = tokens()
     with milter:
         eventually(lambda: len(tokens() - before) == 2)  # one for each worker
@@ -220,9 +237,20 @@ def test_workers_give_their_tokens_back_when_they_end(vault, tmp_path):
         os.kill(milter.pid, signal.SIGHUP)
         milter.wait_for("configuration reloaded")
         eventually(lambda: not first & tokens())
-        eventually(lambda: len(tokens() - before) == 2)  # nobody is logging in
+        eventually(lambda: len(tokens() - before) == 2)
         assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
     assert tokens() <= before
+
+
+def test_workers_may_take_longer_for_that_than_for_mail(vault, approle, tokens):
+    with FaultProxy(vault.address, ca_file=vault.ca_file) as proxy:
+        milter = VaultMilter(vault, login=approle, address=proxy.url)
+        before = tokens()
+        with milter:
+            eventually(lambda: len(tokens() - before) == 2)
+            slow = proxy.inject(Slow(seconds=1.0), match="/revoke-self")
+        assert slow.hits == 2
+        assert tokens() <= before
 
 
 def test_while_the_server_is_away_and_when_it_is_back(vault, milter):

@@ -46,6 +46,11 @@ def tokens_of(contexts):
     return lambda key: client_of(key._context, key._section, uri="x")._tokens
 
 
+def accessors(vault):
+    """What stands for each token that there is."""
+    return set(vault.root.auth.token.list_accessors()["data"]["keys"])
+
+
 @pytest.fixture
 def revoke(vault):
     """Ends a token, as its time would."""
@@ -141,6 +146,24 @@ class TestPolicies:
     def test_a_token_with_a_number_of_uses(self, opened, token_section):
         with pytest.raises(LoginRefused, match="token_num_uses=0"):
             opened(token_section(num_uses=9))
+
+    def test_it_is_given_back_if_we_asked_for_it(self, vault, opened, role_section):
+        before = accessors(vault)
+        with pytest.raises(LoginRefused, match="token_num_uses=0"):
+            opened(role_section(token_num_uses=9))
+        assert accessors(vault) <= before
+
+    def test_one_that_cannot_be_looked_up_now_is_used(
+        self, vault, opened, role_section, proxy, observer
+    ):
+        """A login anew would leave it behind, and ask more of a server that is slow."""
+        before = accessors(vault)
+        proxy.inject(vault_error(503, "Vault is sealed"), match="/lookup-self")
+        key = opened(role_section(proxy.url))
+        (signature_data,) = key.sign()
+        assert type(signature_data) is bytes
+        assert "it could not be looked up" in observer.wait_for("login").text
+        assert len(accessors(vault) - before) == 1
 
 
 class TestRefusedLogins:
@@ -270,6 +293,29 @@ class TestTokenFiles:
 
 
 class TestClosing:
+    def test_a_login_that_is_under_way_is_given_back(
+        self, vault, contexts, sections, role_section, proxy
+    ):
+        """A worker that ends waits for that, too: after it, its threads are no more."""
+        before = accessors(vault)
+        context = contexts(sections(eu=role_section(proxy.url)))
+        slow = proxy.inject(Slow(seconds=0.3), match="/lookup-self")
+        errors = []
+
+        def work():
+            try:
+                open_key(KeyUri.parse(vault.ed), context)
+            except KeyUnavailable as exc:
+                errors.append(exc.problem)
+
+        opening = threading.Thread(target=work)
+        opening.start()
+        eventually(lambda: slow.hits)
+        context.resources.close()
+        assert accessors(vault) <= before
+        opening.join()
+        assert errors == ["its KeyStore is closed"]
+
     def test_a_token_that_we_asked_for_is_given_back(self, vault, opened, role_section, tokens_of):
         key = opened(role_section())
         token = tokens_of(key)._grant.token.reveal()
@@ -291,12 +337,16 @@ class TestClosing:
         assert vault.server.client(token).auth.token.lookup_self()["data"]["ttl"] > 0
 
     @pytest.mark.parametrize("fault", [Hang(), Close(), vault_error(503, "Vault is sealed")])
-    def test_a_server_that_is_down_does_not_hold_us_up(self, opened, role_section, proxy, fault):
+    def test_a_server_that_is_down_does_not_hold_us_up(
+        self, opened, role_section, proxy, fault, observer, monkeypatch
+    ):
+        monkeypatch.setattr(tokens, "_REVOKING", 0.2)
         key = opened(role_section(proxy.url))
         proxy.inject(fault)
         start = tokens.time.monotonic()
         assert key._context.resources.close() == []
         assert tokens.time.monotonic() - start < 2
+        assert "a token was not given back" in observer.wait_for("token-kept").text
 
     def test_a_batch_token_cannot_be_given_back(self, opened, role_section, proxy, tokens_of):
         key = opened(role_section(proxy.url, token_type="batch", token_ttl="1h"))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from logging import ERROR, INFO
+from dataclasses import replace
+from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
 from hvac.api.auth_methods import Token
@@ -19,6 +19,7 @@ from hvac.api.auth_methods import Token
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable
 from dkimcore.keys.memory import without_frames
 from dkimcore.keys.vault.credentials import stamps
+from dkimcore.keys.vault.flight import Flight
 from dkimcore.keys.vault.grant import Grant, LoginRefused, lease_of
 from dkimcore.keys.vault.renewal import Renewal
 
@@ -32,22 +33,14 @@ if TYPE_CHECKING:
     from dkimcore.keys.vault.grant import Tell
     from dkimcore.keys.vault.logins import Login, Outcome
 
-__all__ = ["Tokens", "renamed"]
+__all__ = ["Tokens"]
 
 _REFUSED_SECONDS = 15.0  # that a refused login is remembered, unless its files change
 _PROVEN_SECONDS = 1.0  # that a token which was seen to live is not looked up again
 _BLIND_SECONDS = 60.0  # between logins for refusals, where a token may not look itself up
 _WATCH_SECONDS = 1.0  # between two looks whether a token file was replaced
-_REVOKING = 1.0  # seconds for giving a token back when we end
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A login that one thread makes and others may wait for."""
-
-    done: threading.Event = field(default_factory=threading.Event)
-    grant: Grant | None = None
-    error: KeyBackendError | None = None
+_CLOSED = "its KeyStore is closed"
+_REVOKING = 2.0  # seconds for giving a token back when we end; servers write it to their disks
 
 
 class Tokens:
@@ -80,7 +73,7 @@ class Tokens:
         self._conceal = conceal
         self._lock = threading.Lock()
         self._grant: Grant | None = None
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
         self._refusal: tuple[float, tuple[Stamp, ...], LoginRefused] | None = None
         self._watched = 0.0
         self._is_closed = False
@@ -162,16 +155,32 @@ class Tokens:
                 self._grant = grant
 
     def close(self) -> None:
-        """Give back a token that we asked for; one that was found is its owner's."""
+        """Give back a token that we asked for; one that was found is its owner's.
+
+        A login that is under way is waited for, for whoever makes it gives its token back.
+        """
         with self._lock:
             grant, self._grant = self._grant, None
+            flight = self._flight
             self._is_closed = True
-        if grant is None or grant.is_batch or not self._login.is_ours:
-            return
         deadline = time.monotonic() + _REVOKING
-        adapter = self._channel.adapter(token=grant.token, deadline=deadline, uri="vault:")
-        with contextlib.suppress(KeyBackendError):  # it ends by itself
+        if grant is not None and not grant.is_batch:
+            self._give_back(grant.token, deadline)
+        if flight is not None:
+            flight.done.wait(max(0.0, deadline - time.monotonic()))
+
+    def _give_back(self, token: Secret, deadline: float) -> None:
+        """Let a token end that nobody will use."""
+        if not self._login.is_ours:
+            return
+        adapter = self._channel.adapter(token=token, deadline=deadline, uri="vault:")
+        try:
             Token(adapter).revoke_self()
+        except KeyDenied:
+            pass  # it has ended, or may not do that
+        except KeyBackendError as exc:
+            text = f"a token was not given back, and ends by itself: {exc.problem}"
+            self._tell(WARNING, "token-kept", text, {})
 
     def _fly(
         self,
@@ -183,40 +192,48 @@ class Tokens:
     ) -> Grant:
         """Let one thread work on another token than a stale one, and all have it."""
         with self._lock:
-            if self._is_closed:  # a token that is obtained now would never be given back
-                raise KeyUnavailable("its KeyStore is closed", uri=uri)
+            if self._is_closed:
+                raise KeyUnavailable(_CLOSED, uri=uri)
             grant = self._grant
             if grant is not None and (stale is None or grant.token is not stale.token):
                 return grant
             flight = self._flight
             leads = flight is None
             if flight is None:
-                flight = self._flight = _Flight()
+                flight = self._flight = Flight()
         if leads:
             self._pilot(flight, work, deadline, uri)
         elif not flight.done.wait(max(0.0, deadline - time.monotonic())):
             problem = f"a login at {self._channel.address} takes too long"
             raise KeyUnavailable(problem, uri=uri)
-        if flight.grant is None:
-            problem = f"a login at {self._channel.address} was interrupted"
-            raise renamed(flight.error or KeyUnavailable(problem, uri=uri), uri)
-        return flight.grant
+        return flight.result(self._channel.address, uri=uri)
 
     def _pilot(
-        self, flight: _Flight, work: Callable[[float, str], Grant], deadline: float, uri: str
+        self, flight: Flight, work: Callable[[float, str], Grant], deadline: float, uri: str
     ) -> None:
         try:
             flight.grant = work(deadline, uri)
         except KeyBackendError as exc:
             flight.error = without_frames(exc)
         finally:
-            with self._lock:
-                self._flight = None
-                if flight.grant is not None:
-                    self._grant = flight.grant
-            flight.done.set()
+            self._land(flight, uri)
         if flight.grant is not None and self._renewal is not None:
             self._renewal.plan(flight.grant)
+
+    def _land(self, flight: Flight, uri: str) -> None:
+        """Let all have what a login brought; after the end, nobody."""
+        with self._lock:
+            grant, is_late = flight.grant, self._is_closed
+            if grant is not None and not is_late:
+                self._grant = grant
+            if is_late:
+                flight.grant, flight.error = None, KeyUnavailable(_CLOSED, uri=uri)
+            self._flight = None
+        try:
+            if is_late and grant is not None and not grant.is_batch:
+                self._give_back(grant.token, time.monotonic() + _REVOKING)
+        finally:
+            flight.done.set()
 
     def _is_replaced(self, grant: Grant, now: float) -> bool:
         """Whether somebody put another token where we found this one."""
@@ -245,7 +262,7 @@ class Tokens:
         self._respect_refusal(stamp, uri)
         try:
             outcome = self._login.obtain(self._channel, deadline=deadline, uri=uri)
-            grant, known = self._described(outcome, stamp, deadline, uri)
+            grant, known = self._judged(outcome, stamp, deadline, uri)
         except KeyUnavailable:
             raise
         except KeyBackendError as exc:
@@ -267,6 +284,17 @@ class Tokens:
         if left > 0 and refused == stamp:
             raise LoginRefused(f"{error.problem}; not tried again for {left:.0f} s", uri=uri)
 
+    def _judged(
+        self, outcome: Outcome, stamp: tuple[Stamp, ...], deadline: float, uri: str
+    ) -> tuple[Grant, Document]:
+        """Ask what a new token is worth; one that is not to be used is given back."""
+        try:
+            return self._described(outcome, stamp, deadline, uri)
+        except KeyBackendError:
+            if not outcome.is_batch:
+                self._give_back(outcome.token, deadline)
+            raise
+
     def _described(
         self, outcome: Outcome, stamp: tuple[Stamp, ...], deadline: float, uri: str
     ) -> tuple[Grant, Document]:
@@ -274,7 +302,7 @@ class Tokens:
         self._conceal(outcome.token.reveal())
         now = time.monotonic()
         lease, renewable, is_batch = outcome.lease, outcome.renewable, outcome.is_batch
-        known = self._look(outcome.token, deadline, uri)
+        known = self._look_at_new(outcome.token, deadline, uri)
         if known is not None:
             if known.get("num_uses"):
                 raise KeyDenied(
@@ -319,6 +347,15 @@ class Tokens:
             and grant.token == token
         )
 
+    def _look_at_new(self, token: Secret, deadline: float, uri: str) -> Document | None:
+        """Look a new token up; one that we asked for is good without that, and would be lost."""
+        try:
+            return self._look(token, deadline, uri)
+        except KeyUnavailable:
+            if not self._login.is_ours:
+                raise
+            return None
+
     def _look(self, token: Secret, deadline: float, uri: str) -> Document | None:
         """Look a token up; None: it has ended, or may not do that (no default policy)."""
         adapter = self._channel.adapter(token=token, deadline=deadline, uri=uri)
@@ -335,23 +372,9 @@ class Tokens:
         lasts = "without end" if grant.lease is None else f"for {grant.lease:.0f} s"
         verb = "logged in" if self._login.is_ours else "found a token"
         if not grant.can_look:
-            lasts = "of which nothing is known, for it may not look itself up"
+            lasts = "of which nothing is known, for it could not be looked up"
         elif not grant.renewable and grant.lease is not None:
             lasts += ", not renewable"
         text = f"{verb} at {self._channel.address} by {self._login.name}, {lasts}"
         fields = {"auth": self._login.name, "policies": names[:200], "ttl": grant.lease}
         self._tell(INFO, "login", text, fields)
-
-
-def renamed(error: KeyBackendError, uri: str) -> KeyBackendError:
-    """Return an error of another key as one of this key.
-
-    Args:
-        error: The error.
-        uri: What it names.
-    """
-    if isinstance(error, KeyUnavailable):
-        return KeyUnavailable(
-            error.problem, uri=uri, request_id=error.request_id, retry_after=error.retry_after
-        )
-    return type(error)(error.problem, uri=uri, request_id=error.request_id)
