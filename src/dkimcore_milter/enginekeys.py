@@ -21,6 +21,7 @@ from dkimcore.keys.secrets import secret_from
 from dkimcore.keys.sectioncheck import check_sections
 from dkimcore.keys.sections import RecordMode, Sections
 from dkimcore.keys.selfcheck import ShortKey
+from dkimcore.keys.turns import TURNS
 from dkimcore.keys.uri import KeyUri
 from dkimcore.protocol.algorithm import KeyType
 from dkimcore.recordcheck import RecordCheck
@@ -269,6 +270,7 @@ class EngineKeys:
         single = self._choice.single
         if not self._settings.hosts.signs:
             return
+        TURNS.share()
         if single is not None and is_remote(single.key_uri):
             problem = import_backends([KeyUri.parse(single.key_uri).scheme])
             if problem:

@@ -11,8 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from dkimcore.keys import KeyContext
+from dkimcore.keys.pkcs11 import making, templates
+from dkimcore.keys.pkcs11.structures import Attribute
 from dkimcore.keys.sections import BackendSection, Sections
 from dkimcore.keys.store import KeyStore
+from dkimcore.keys.uri import KeyUri
+from dkimcore.protocol.algorithm import KeyType
 from tests.servers import requires_server
 from tests.servers.pkcs11shim import Pkcs11Shim, build
 
@@ -146,3 +150,20 @@ def pin_file(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def asking_always(context, token, shim):
+    """Makes a key that wants the PIN for each signature, and names it."""
+    wanted = templates.new_private
+    always = (Attribute.ALWAYS_AUTHENTICATE, True)
+
+    def make(**options):
+        name = f"token={token.hsm.label};object={token.fresh_label()}"
+        uri = KeyUri.parse(token.uri(name, module=shim.path, **options))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(making, "new_private", lambda address: (*wanted(address), always))
+            made = making.PKCS11.create_key(uri, context(), key_type=KeyType.ED25519, bits=0)
+        return made.uri
+
+    return make

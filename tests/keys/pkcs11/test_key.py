@@ -268,23 +268,10 @@ def test_two_stores_share_the_module(store, token, shim):
 
 
 @pytest.mark.server("gcc")
-def test_a_key_that_wants_its_pin_for_each_signature_gets_it(context, store, token, shim):
-    from dkimcore.keys.pkcs11 import making, templates
-    from dkimcore.keys.pkcs11.structures import Attribute
-    from dkimcore.protocol.algorithm import KeyType
-
-    label = token.fresh_label()
-    wanted = templates.new_private
-
-    def asking_always(address):
-        return (*wanted(address), (Attribute.ALWAYS_AUTHENTICATE, True))
-
-    uri = KeyUri.parse(token.uri(f"token={token.hsm.label};object={label}", module=shim.path))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "new_private", asking_always)
-        made = making.PKCS11.create_key(uri, context(), key_type=KeyType.ED25519, bits=0)
+def test_a_key_that_wants_its_pin_for_each_signature_gets_it(store, shim, asking_always):
+    uri = asking_always()
     logins = shim.calls("C_Login")
-    key = store().get(made.uri)
+    key = store().get(uri)
     key.sign_digest(DIGEST)
     key.sign_digest(DIGEST)
     assert shim.calls("C_Login") - logins == 3  # for the probe too

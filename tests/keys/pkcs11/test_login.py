@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import subprocess
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dkimcore.errors import KeyDenied, KeyUnavailable, KeyUnusable
+from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable, KeyUnusable
 from tests.forked import fork
 
 pytestmark = [pytest.mark.server("softhsm"), pytest.mark.server("gcc")]
 
+MAIN = os.getpid()
 PIN_REFUSED = {0xA0: "PIN_INCORRECT", 0xA1: "PIN_INVALID", 0xA2: "PIN_LEN_RANGE"} | {
     0xA3: "PIN_EXPIRED",
     0xA4: "PIN_LOCKED",
@@ -80,8 +83,6 @@ def test_a_wrong_pin_is_tried_once_in_a_process(store, token, shim, wrong_pin):
 
 def test_a_wrong_pin_is_known_again_by_the_child_of_a_process(context, token, shim, wrong_pin):
     """A crew of workers must not use a token's tries up, one each."""
-    import os
-
     from dkimcore.keys.pkcs11.key import open_key
     from dkimcore.keys.uri import KeyUri
 
@@ -151,6 +152,69 @@ def test_four_workers_with_a_wrong_pin_leave_the_token_a_try(token, shim, wrong_
     workers = [subprocess.Popen([sys.executable, "-c", script, uri]) for _ in range(4)]
     assert [worker.wait(timeout=60) for worker in workers] == [77] * 4
     assert shim.calls("C_Login") == 2
+
+
+@pytest.mark.parametrize("place", ["pin_env", "secret"])
+def test_so_do_four_children_wherever_the_pin_is(
+    context, token, shim, wrong_pin, monkeypatch, place
+):
+    """The workers of a milter, which has the PIN in its environment, or in DKIMCORE_PIN_FILE."""
+    from dkimcore.keys.pkcs11.key import open_key
+    from dkimcore.keys.turns import TURNS
+    from dkimcore.keys.uri import KeyUri
+
+    monkeypatch.setenv("HSM_PIN", wrong_pin)
+    given = context(pin_env="HSM_PIN") if place == "pin_env" else context(lambda _: wrong_pin)
+    uri = KeyUri.parse(token.uri(token.rsa, module=shim.path, pin=False))
+    shim.set("tries", 3)
+    shim.delay("C_Login", 0.2)
+    TURNS.share()
+    children = [fork() for _ in range(4) if os.getpid() == MAIN]
+    if os.getpid() != MAIN:
+        status = 1
+        try:
+            open_key(uri, given)
+        except KeyDenied:
+            status = 0
+        finally:
+            os._exit(status)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert statuses == [0] * 4
+    assert shim.calls("C_Login") == 2
+
+
+def test_threads_that_sign_leave_the_token_a_try(store, token, shim, pin_file, asking_always):
+    """A key that wants the PIN for each signature, after the PIN was changed."""
+    path = pin_file(token.hsm.pin)
+    key = store().get(asking_always(**{"pin-source": path}))
+    logins = shim.calls("C_Login")
+    pin_file("9" * 8)
+    shim.set("tries", 3)
+    shim.delay("C_Login", 0.1)
+    with ThreadPoolExecutor(8) as threads:
+        errors = list(threads.map(lambda n: error_of(key, bytes([n]) * 32), range(16)))
+    assert all(isinstance(error, KeyDenied) for error in errors)
+    assert shim.calls("C_Login") - logins == 1
+
+
+def error_of(key, digest):
+    try:
+        key.sign_digest(digest)
+    except KeyBackendError as exc:
+        return exc
+    return None
+
+
+@pytest.mark.parametrize("code", [0x05, 0x06, 0x200, 0x80000123])
+def test_a_failure_that_may_be_the_pins_is_not_repeated_at_once(store, token, shim, code):
+    keys, uri = store(), token.uri(token.rsa, module=shim.path)
+    shim.fail("C_Login", code, times=-1)
+    for _ in range(3):
+        with pytest.raises(KeyBackendError) as caught:
+            keys.get(uri)
+        keys.forget(uri)
+    assert shim.calls("C_Login") == 1
+    assert "it is tried again in 5 s" in str(caught.value)
 
 
 def test_a_pin_that_was_mended_is_tried(store, token, shim, wrong_pin, pin_file):

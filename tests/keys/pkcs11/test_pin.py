@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from dkimcore.errors import KeyDenied, KeyNotFound
+from dkimcore.keys.pkcs11 import pin
 from dkimcore.keys.pkcs11.pin import PinSource, is_refused, refuse, wiped
+from dkimcore.keys.secrets import secret_from
 
 URI = "pkcs11:object=s1"
 
@@ -80,7 +85,41 @@ def test_one_too_long_is_refused_and_not_shown(pin_file):
 
 
 def test_half_a_character_is_no_error_that_shows_it():
-    assert source(lambda _: "12\ud83434").read(uri=URI) == b"12\xed\xa0\xb434"
+    with pytest.raises(KeyDenied, match="half a character") as caught:
+        source(lambda _: "12\ud83434").read(uri=URI)
+    assert "34" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_octets_that_are_no_utf_8_are_the_same_wherever_they_come_from(pin_file, monkeypatch):
+    octets = b"gr\xfc\xdf1"
+    monkeypatch.setenv("HSM_PIN", os.fsdecode(octets))
+    path = pin_file("")
+    monkeypatch.setenv("DKIMCORE_PIN_FILE", path)
+    Path(path).write_bytes(octets)
+    for each in (
+        source(file=path),
+        source(variable="HSM_PIN"),
+        source(secret_from()),
+    ):
+        assert each.read(uri=URI) == octets
+
+
+def test_a_pin_whose_login_failed_rests_longer_each_time(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(pin.time, "monotonic", lambda: now[0])
+    rests = []
+    for _ in range(6):
+        pin.fail("token 1", bytearray(b"1234"))
+        rests.append(pin.rest("token 1", bytearray(b"1234")))
+    assert rests == [5, 10, 20, 40, 60, 60]
+    assert pin.rest("token 2", bytearray(b"1234")) == 0
+    assert pin.rest("token 1", bytearray(b"4321")) == 0
+    now[0] += 60
+    assert pin.rest("token 1", bytearray(b"1234")) == 0
+    pin.succeed("token 1", bytearray(b"1234"))
+    pin.fail("token 1", bytearray(b"1234"))
+    assert pin.rest("token 1", bytearray(b"1234")) == 5
 
 
 def test_it_prints_where_the_pin_is_and_not_the_pin(pin_file):

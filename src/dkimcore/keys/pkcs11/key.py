@@ -100,14 +100,19 @@ class Pkcs11Key(RemoteKeyBase):
         data = _DIGEST_INFO + digest if found.kind is KeyKind.RSA else digest
         if self._process != os.getpid():  # a child has sessions of its own
             self._process, self._pool = os.getpid(), self._settings.pool
-        pool = self._pool
+        pool, deadline = self._pool, time.monotonic() + timeout
 
         def work(session: Session) -> bytes:
             key = session.key(found.template, uri=self.uri)
             session.cryptoki.sign_init(session.handle, found.mechanism, key=key)
             if found.asks_always:
                 pool.login.context(
-                    session.cryptoki, session.handle, name=pool.token_name(session), uri=self.uri
+                    session.cryptoki,
+                    session.handle,
+                    slot=session.slot,
+                    name=pool.token_name(session),
+                    deadline=deadline,
+                    uri=self.uri,
                 )
             return session.cryptoki.sign(session.handle, data)
 

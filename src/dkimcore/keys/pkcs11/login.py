@@ -1,21 +1,28 @@
-"""Logging in to a token: once per process, and never twice with a PIN that was refused.
+"""Logging in to a token: once per process, one after another, and never with a refused PIN.
+
+Workers that start together would all try a wrong PIN before any of them could see, by the
+token's flags, that it was; so would threads that sign, with a key that wants it each time.
 
 Who holds the session, and when a login is needed, is left to `sessions`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from logging import INFO
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import KeyDenied, KeyUnusable
+from dkimcore.errors import KeyDenied, KeyUnavailable, KeyUnusable
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.pkcs11 import returncodes
 from dkimcore.keys.pkcs11.cryptoki import CryptokiError
-from dkimcore.keys.pkcs11.pin import is_refused, refuse, wiped
+from dkimcore.keys.pkcs11.pin import fail, is_refused, refuse, rest, succeed, wiped
 from dkimcore.keys.pkcs11.structures import TokenFlag, User
+from dkimcore.keys.turns import TURNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dkimcore.keys.events import KeyObserver
     from dkimcore.keys.pkcs11.cryptoki import Cryptoki, TokenInfo
     from dkimcore.keys.pkcs11.pin import PinSource
@@ -46,7 +53,7 @@ class Login:
         session: int,
         *,
         slot: int,
-        module: str,
+        name: str,
         deadline: float,
         uri: str,
     ) -> None:
@@ -56,20 +63,20 @@ class Login:
             cryptoki: The module.
             session: A session with the token.
             slot: The token's slot.
-            module: The module's path.
-            deadline: Until when to wait for another process that logs in.
+            name: The token: its module and serial number.
+            deadline: Until when to wait for another that logs in.
             uri: What errors name.
 
         Raises:
             KeyDenied: There is no PIN, it was refused, or trying it might lock the token.
             KeyUnusable: The token wants its PIN typed in at a keypad.
-            KeyUnavailable: Another process is logging in.
+            KeyUnavailable: Another is logging in, or a login has just failed.
             CryptokiError: The module failed otherwise.
         """
-        with self._pin.turn(deadline, uri=uri):
+        with self._turn(name, deadline, uri):
             token = cryptoki.token_info(slot)
             self._refuse_to_try(token, uri)
-            self._try(cryptoki, session, User.USER, name=f"{module} {token.serial}", uri=uri)
+            self._try(cryptoki, session, User.USER, name=name, uri=uri)
         self._observer.event(
             KeyEvent(
                 level=INFO,
@@ -79,20 +86,41 @@ class Login:
             )
         )
 
-    def context(self, cryptoki: Cryptoki, session: int, *, name: str, uri: str) -> None:
+    def context(
+        self,
+        cryptoki: Cryptoki,
+        session: int,
+        *,
+        slot: int,
+        name: str,
+        deadline: float,
+        uri: str,
+    ) -> None:
         """Give the PIN for the one signature that was begun (CKA_ALWAYS_AUTHENTICATE).
 
         Args:
             cryptoki: The module.
             session: The session.
+            slot: The token's slot.
             name: The token: its module and serial number.
+            deadline: Until when to wait for another that logs in.
             uri: What errors name.
 
         Raises:
-            KeyDenied: There is no PIN, or it was refused.
+            KeyDenied: There is no PIN, it was refused, or trying it might lock the token.
+            KeyUnusable: The token wants its PIN typed in at a keypad.
+            KeyUnavailable: Another is logging in, or a login has just failed.
             CryptokiError: The module failed otherwise.
         """
-        self._try(cryptoki, session, User.CONTEXT_SPECIFIC, name=name, uri=uri)
+        with self._turn(name, deadline, uri):
+            self._refuse_to_try(cryptoki.token_info(slot), uri)
+            self._try(cryptoki, session, User.CONTEXT_SPECIFIC, name=name, uri=uri)
+
+    @contextlib.contextmanager
+    def _turn(self, name: str, deadline: float, uri: str) -> Iterator[None]:
+        """Be the only one that tries a PIN on this token."""
+        with TURNS.taken(name, deadline, uri=uri), self._pin.turn(deadline, uri=uri):
+            yield
 
     def _refuse_to_try(self, token: TokenInfo, uri: str) -> None:
         flags = token.flags
@@ -114,20 +142,32 @@ class Login:
     def _try(self, cryptoki: Cryptoki, session: int, user: User, *, name: str, uri: str) -> None:
         """Try a PIN.  It is wiped before anything is raised, so that no frame shows it."""
         pin = self._pin.read(uri=uri)
-        problem = None
+        problem, wait = None, 0.0
         try:
             if is_refused(name, pin):
                 problem = f"{self._pin.where} was refused by the token before; {_LOCKS}"
             else:
-                cryptoki.login(session, user, pin=pin)
+                wait = rest(name, pin)
+                if wait <= 0:
+                    cryptoki.login(session, user, pin=pin)
+                    succeed(name, pin)
         except CryptokiError as exc:
             if exc.code in returncodes.PIN_REFUSED:
                 refuse(name, pin)
                 cause = returncodes.described(exc)
                 problem = f"{self._pin.where} was refused ({cause}); {_LOCKS}"
             elif exc.code != returncodes.USER_ALREADY_LOGGED_IN:
+                if exc.code not in returncodes.NOT_ABOUT_PIN:
+                    fail(name, pin)
                 raise
         finally:
             wiped(pin)
         if problem is not None:
             raise KeyDenied(problem, uri=uri)
+        if wait > 0:
+            raise KeyUnavailable(
+                "a login to the token failed, maybe for its PIN, and tokens lock after a few "
+                f"tries; it is tried again in {wait:.0f} s",
+                uri=uri,
+                retry_after=wait,
+            )

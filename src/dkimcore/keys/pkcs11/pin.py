@@ -21,7 +21,7 @@ from dkimcore.keys.permissions import read_private_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PinSource", "is_refused", "refuse", "wiped"]
+__all__ = ["PinSource", "fail", "is_refused", "refuse", "rest", "succeed", "wiped"]
 
 # A vendor's "user:password" is the longest kind; tokens themselves stop at 255 and less.
 _MAX_OCTETS = 1024
@@ -89,8 +89,8 @@ class PinSource:
     def turn(self, deadline: float, *, uri: str) -> Iterator[None]:
         """Be the only one on this machine that tries the PIN in this file.
 
-        Workers that start together would all try a wrong one before any of them could see, by
-        the token's flags, that it was.  A file that only we can read cannot be held by others.
+        For processes that are not forked of one: those take turns in `turns`.  A file that only
+        we can read cannot be held by others.
 
         Args:
             deadline: Until when to wait for one's turn.
@@ -129,7 +129,12 @@ class PinSource:
             )
             return bytearray(octets.partition(b"\n")[0].rstrip(b"\r"))
         text = self.secret("pin") if self.variable is None else os.environ.get(self.variable)
-        return None if text is None else bytearray(text, "utf-8", "surrogatepass")
+        try:
+            # What is not UTF-8 comes so from the environment, and from files.
+            return None if text is None else bytearray(text, "utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            text = None
+        raise KeyDenied(f"{self.where} has half a character in it", uri=uri)
 
 
 def _locked(descriptor: int) -> bool:
@@ -151,6 +156,9 @@ def wiped(pin: bytearray | None) -> None:
 # What is kept is no PIN that works: a keyed hash of one that does not.
 _KEY = secrets.token_bytes(32)
 _REFUSED: set[bytes] = set()
+# Whose login failed for a reason that may be the PIN: until when it rests, and for how long.
+_RESTING: dict[bytes, tuple[float, float]] = {}
+_SHORTEST_REST, _LONGEST_REST = 5.0, 60.0  # seconds
 
 
 def _mark(token: str, pin: bytearray) -> bytes:
@@ -179,3 +187,37 @@ def is_refused(token: str, pin: bytearray) -> bool:
         pin: The PIN.
     """
     return _mark(token, pin) in _REFUSED
+
+
+def fail(token: str, pin: bytearray) -> None:
+    """Remember that a login failed, maybe for its PIN; it rests twice as long each time.
+
+    Args:
+        token: The token.
+        pin: The PIN.
+    """
+    mark = _mark(token, pin)
+    _, pause = _RESTING.get(mark, (0.0, _SHORTEST_REST / 2))
+    pause = min(pause * 2, _LONGEST_REST)
+    _RESTING[mark] = time.monotonic() + pause, pause
+
+
+def succeed(token: str, pin: bytearray) -> None:
+    """Forget such failures.
+
+    Args:
+        token: The token.
+        pin: The PIN.
+    """
+    _RESTING.pop(_mark(token, pin), None)
+
+
+def rest(token: str, pin: bytearray) -> float:
+    """Return for how many seconds a PIN is not tried; 0: it may be.
+
+    Args:
+        token: The token.
+        pin: The PIN.
+    """
+    until, _ = _RESTING.get(_mark(token, pin), (0.0, 0.0))
+    return max(0.0, until - time.monotonic())

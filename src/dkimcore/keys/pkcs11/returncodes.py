@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dkimcore.keys.pkcs11.cryptoki import CryptokiError
 
 __all__ = [
+    "NOT_ABOUT_PIN",
     "NOT_INITIALIZED",
     "PIN_REFUSED",
     "REOPEN",
@@ -33,6 +34,21 @@ SESSION_HANDLE_INVALID = 0xB3
 
 PIN_REFUSED = frozenset({0xA0, 0xA1, 0xA2, 0xA3, 0xA4})
 """The PIN was refused, and trying it again may lock the token."""
+
+NOT_ABOUT_PIN = frozenset(
+    # CANCEL, HOST_MEMORY, SLOT_ID_INVALID, DEVICE_ERROR, DEVICE_MEMORY, DEVICE_REMOVED,
+    {0x01, 0x02, 0x03, 0x30, 0x31, 0x32}
+    # FUNCTION_CANCELED, OPERATION_ACTIVE, OPERATION_NOT_INITIALIZED, SESSION_CLOSED,
+    | {0x50, 0x90, 0x91, 0xB0}
+    # SESSION_COUNT, SESSION_HANDLE_INVALID, SESSION_READ_WRITE_SO_EXISTS, TOKEN_NOT_PRESENT,
+    | {SESSION_COUNT, SESSION_HANDLE_INVALID, 0xB8, 0xE0}
+    # TOKEN_NOT_RECOGNIZED, USER_PIN_NOT_INITIALIZED, USER_ANOTHER_ALREADY_LOGGED_IN,
+    | {0xE1, 0x102, 0x104}
+    # USER_TOO_MANY_TYPES, CRYPTOKI_NOT_INITIALIZED
+    | {0x105, NOT_INITIALIZED}
+)
+"""Why a login failed without that the PIN was looked at.  Makers have numbers of their own for a
+wrong PIN, and some modules say no more than that they failed."""
 
 REOPEN = frozenset(
     # SLOT_ID_INVALID, DEVICE_ERROR, DEVICE_REMOVED, KEY_HANDLE_INVALID, OBJECT_HANDLE_INVALID,

@@ -251,7 +251,7 @@ class SessionPool:
                             cryptoki,
                             handle,
                             slot=slot,
-                            module=module.path,
+                            name=self.token_name(session),
                             deadline=deadline,
                             uri=uri,
                         )
