@@ -1,7 +1,8 @@
 """Opens every private key of a site and says what is wrong with it, for ``-n``.
 
 Keys are opened by whoever runs the check, usually root; what the user of UserID may do with
-their files is judged by modes.  Whether the key records are published is `dkimcore testkey`'s.
+their files is judged by modes.  Root loads no code that others can replace: such a key is not
+opened.  Whether the key records are published is `dkimcore testkey`'s.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from dkimcore.errors import DkimError, SettingsError, TableError
 from dkimcore.keys import KeyContext
 from dkimcore.keys.permissions import private_file_danger
+from dkimcore.keys.pkcs11.module import module_danger
 from dkimcore.keys.secrets import secret_from
 from dkimcore.keys.sections import Sections
 from dkimcore.keys.store import KeyStore
@@ -25,6 +27,7 @@ from dkimcore_milter.access import READ
 from dkimcore_milter.choice import is_remote
 from dkimcore_milter.imports import BELOW_ROOT
 from dkimcore_milter.keyobserver import MilterKeyObserver
+from dkimcore_milter.keyparts import KeyParts
 
 if TYPE_CHECKING:
     from dkimcore.keys import SigningKey
@@ -82,14 +85,17 @@ class KeyCheck:
         self._uris: dict[str, str] = {}
         self._skips_remote = sections is None
         self._schemes: set[str] = set()
-        context = KeyContext(
-            secret=secret_from(check_permissions=self._signing.require_safe_keys),
-            check_permissions=False,
+        is_strict = self._signing.require_safe_keys
+        self._context = KeyContext(
+            secret=secret_from(check_permissions=is_strict),
+            check_permissions=is_strict,
             uid=visitor.uid,
             sections=Sections() if sections is None else sections,
             observer=MilterKeyObserver(None),
         )
-        self._store = KeyStore(context=context)
+        self._elsewhere = KeyStore(context=self._context)
+        # Files are judged by themselves, so that one finding does not hide the next.
+        self._store = KeyStore(context=replace(self._context, check_permissions=False))
 
     def table(self, table: KeyTable) -> None:
         """Check the keys of a key table, but those whose path depends on the author."""
@@ -116,14 +122,14 @@ class KeyCheck:
                 f"ChangeRootDirectory: keys of {schemes} need their files below it: {BELOW_ROOT}",
                 self._root_place,
             )
-        self._findings.attempt(self._store.close)
+        for store in (self._store, self._elsewhere):
+            self._findings.attempt(store.close)
 
     def _check(self, candidate: _Candidate) -> None:
         if is_remote(candidate.uri):
             self._schemes.add(candidate.uri.partition(":")[0])
-            if self._skips_remote:
+            if self._skips_remote or not self._may_open(candidate):
                 return
-            self._remote_files(candidate)
         key = self._open(candidate)
         if isinstance(key, TableError):
             self._findings.error(key.problem, candidate.place)
@@ -142,11 +148,12 @@ class KeyCheck:
 
     def _open(self, candidate: _Candidate) -> SigningKey | DkimError:
         row = candidate.row
+        store = self._elsewhere if is_remote(candidate.uri) else self._store
         try:
             if row is None:
-                return self._store.get(self._openable(candidate))
+                return store.get(self._openable(candidate))
             uri = candidate.uri if candidate.is_inline else self._openable(candidate)
-            return open_row(row, uri, self._store)
+            return open_row(row, uri, store)
         except DkimError as exc:
             return exc
 
@@ -198,19 +205,36 @@ class KeyCheck:
             except SettingsError as exc:
                 self._findings.error(f"{candidate.what}: {exc.problem}", candidate.place)
 
-    def _remote_files(self, candidate: _Candidate) -> None:
-        """Look whether workers, which open the key, can read the files that its URI names."""
-        uri = self._findings.attempt(lambda: KeyUri.parse(candidate.uri), candidate.place)
-        if uri is None:
-            return
-        source = uri.options.get("pin-source", "")
-        path = uri.path if uri.scheme == "awskms-envelope" else source.removeprefix("file:")
-        if not path.startswith("/"):
-            return
-        path = os.path.join(self._root or "/", path.lstrip("/"))
-        problem = self._visitor.problem(path, READ)
-        if problem is not None and os.path.exists(path):  # else opening the key says it
-            self._findings.error(f"{candidate.what}: {problem}", candidate.place)
+    def _may_open(self, candidate: _Candidate) -> bool:
+        """Look at what a key elsewhere needs on this host; false: it is not opened here."""
+        try:
+            parts = KeyParts.of(KeyUri.parse(candidate.uri), self._context)
+        except DkimError:
+            return True  # opening it says what is wrong
+        for path in parts.files:
+            path = os.path.join(self._root or "/", path.lstrip("/"))
+            problem = self._visitor.problem(path, READ)
+            if problem is not None and os.path.exists(path):  # else opening the key says it
+                self._findings.error(f"{candidate.what}: {problem}", candidate.place)
+        return parts.module is None or self._may_load(parts.module, candidate)
+
+    def _may_load(self, module: str, candidate: _Candidate) -> bool:
+        """Look whether a module's code may run as whoever we are."""
+        us = os.geteuid()
+        danger = module_danger(module, uid=us)
+        if us != 0 or danger is None:
+            return True
+        theirs = module_danger(module, uid=self._visitor.uid)
+        if theirs is not None and (self._visitor.uid == 0 or self._signing.require_safe_keys):
+            self._findings.error(f"{candidate.what}: its module {theirs}", candidate.place)
+        else:
+            self._findings.warning(
+                f"{candidate.what} was not opened, for root does not run code that others can "
+                f"change: its module {danger}; or check it as its user: "
+                f"runuser -u {self._visitor.name} -- dkimcore-milter -n",
+                candidate.place,
+            )
+        return False
 
     def _permissions(self, candidate: _Candidate) -> None:
         uri = KeyUri.parse(candidate.uri)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import subprocess
 
 import pytest
 
 from tests.milter import farkeys
 from tests.milter.test_check import ROOT, SOCKET, found, only, site
+from tests.servers import requires_server
 
 __all__ = ["site"]  # a fixture
 
@@ -167,3 +169,68 @@ def test_a_reload_has_to_read_them(look, site):
     findings = look(conf="UserID nobody\nDkimcoreOnKeyFailure file:failing\n")
     only(findings, "a reload would fail", "failing")
     only(findings, "a reload would fail", "keys.toml")
+
+
+EVIL = """
+#include <fcntl.h>
+__attribute__((constructor)) static void run(void) { open("%s", O_CREAT | O_WRONLY, 0600); }
+"""
+
+
+@pytest.fixture
+def foreign_module(site):
+    """A library of another user's, and the file that its code makes where it is loaded."""
+    requires_server("gcc")
+    sign = site.folder / "it-ran"
+    source = site.write("evil.c", EVIL % sign)
+    path = site.folder / "evil.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", path, source], check=True, timeout=60)
+    path.chmod(0o755)
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, 0)
+    return path, sign
+
+
+@ROOT
+@pytest.mark.server("gcc")
+@pytest.mark.parametrize(
+    ("conf", "words"),
+    [
+        ("", ("keys:1: error: ", "its module", "belongs to another user")),
+        ("RequireSafeKeys no\n", ("keys:1: error: ", "its module", "belongs to another user")),
+        ("UserID daemon\n", ("keys:1: error: ", "its module", "belongs to another user")),
+        ("UserID daemon\nRequireSafeKeys no\n", ("keys:1: warning: ", "runuser -u daemon")),
+        ("UserID nobody\n", ("keys:1: warning: ", "was not opened", "runuser -u nobody")),
+    ],
+)
+def test_root_runs_no_code_of_others(look, foreign_module, conf, words):
+    """The path may stand in a table that others write."""
+    path, sign = foreign_module
+    row = f"k example.com:s1:pkcs11:token=t;object=o?module-path={path}\n"
+    only(look(keys=row, conf=conf), *words)
+    assert not sign.exists()
+
+
+@pytest.mark.server("softhsm")
+@pytest.mark.parametrize(("option", "is_found"), [("yes", True), ("no", False)])
+def test_a_pin_that_others_can_read(look, site, softhsm, monkeypatch, option, is_found):
+    """As the filter has it: what `-n` lets pass signs."""
+    for name, value in softhsm.environment.items():
+        monkeypatch.setenv(name, value)
+    key = softhsm.add_rsa()
+    path = site.write("pin", f"{softhsm.pin}\n")
+    path.chmod(0o644)
+    uri = f"pkcs11:token={softhsm.label};object={key.label}?module-path={softhsm.module}"
+    findings = look(
+        keys=f"k example.com:s1:{uri}&pin-source=file:{path}\n", conf=f"RequireSafeKeys {option}\n"
+    )
+    assert bool(findings) == is_found
+    if is_found:
+        only(findings, "keys:1: error: the key 'k': ", "can be read or written by every user")
+
+
+@ROOT
+def test_modules_that_the_user_cannot_read(look, site):
+    path = site.write("module.so", "")
+    path.chmod(0o700)
+    row = f"k example.com:s1:pkcs11:token=t;object=o?module-path={path}\n"
+    only(look(keys=row, conf="UserID nobody\n"), "the user nobody may not read", "module.so")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dkimcore.errors import KeyBackendError
 
-__all__ = ["Module", "module_at"]
+__all__ = ["Module", "module_at", "module_danger"]
 
 # How long the last user waits to finalise a module in which another call hangs.
 _PATIENCE = 1.0
@@ -70,9 +70,9 @@ class Module:
             KeyUnavailable: It failed.
         """
         if self._users == 0:
-            problem = _danger(self.path) if check_permissions else None
-            if problem:
-                raise KeyDenied(f"its module {problem}", uri=uri)
+            danger = module_danger(self.path, uid=os.geteuid()) if check_permissions else None
+            if danger:
+                raise KeyDenied(f"its module {danger}", uri=uri)
             self._load(uri)
         self._users += 1
 
@@ -164,13 +164,17 @@ def module_at(path: str) -> Module:
     return _MODULES.at(path)
 
 
-def _danger(path: str) -> str | None:
-    """Say how another user could put code into this process through the module, or None.
+def module_danger(path: str, *, uid: int) -> str | None:
+    """Say how others could put code into a user's process through a module, or None.
 
     The path may come from a key table that others write, such as one in SQL.
+
+    Args:
+        path: The module's path.
+        uid: The user; nothing but the user's own and root's is safe.
     """
-    us = os.geteuid()
-    component = path
+    component = os.path.realpath(path)
+    path = component
     while True:
         try:
             status = os.stat(component)
@@ -178,7 +182,7 @@ def _danger(path: str) -> str | None:
             return None  # loading it will say so
         who = f"{component} (mode {stat.S_IMODE(status.st_mode):04o}, user {status.st_uid})"
         quoted = shlex.quote(component)
-        if status.st_uid not in (0, us):
+        if status.st_uid not in (0, uid):
             return f"{who} belongs to another user, who can change it; run: chown root {quoted}"
         # In a sticky directory nobody can replace what is not his.
         others = 0 if status.st_mode & stat.S_ISVTX else status.st_mode & stat.S_IWOTH
