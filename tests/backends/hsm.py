@@ -102,6 +102,7 @@ class Pkcs11Key(Subject):
         algorithm: ``rsa`` or ``ed25519``.
         hsm: The token.
         built: The module in front of it.
+        shim: A copy of it that is there already.
     """
 
     kind = "pkcs11"
@@ -146,11 +147,13 @@ class Pkcs11Key(Subject):
         *transport("C_Sign"),
     )
 
-    def __init__(self, algorithm: str, hsm: SoftHsm, built: Path) -> None:
+    def __init__(
+        self, algorithm: str, hsm: SoftHsm, built: Path, shim: Pkcs11Shim | None = None
+    ) -> None:
         super().__init__(algorithm)
         self.hsm = hsm
         self.folder.chmod(0o755)
-        self.shim = self.undo.enter_context(Pkcs11Shim(built, self.folder))
+        self.shim = shim or self.undo.enter_context(Pkcs11Shim(built, self.folder))
         self.key = EphemeralKey.rsa() if algorithm == "rsa" else EphemeralKey.ed25519()
         added = hsm.add(self.key._private_key)
         self._label, self._number = added.label, added.id

@@ -107,3 +107,19 @@ def test_without_shared_memory_threads_take_turns(monkeypatch):
         assert is_refused(turns)
     with turns.taken("token", soon(), uri="x:y"):
         pass
+
+
+def test_an_offer_is_not_insisted_on():
+    turns = Turns()
+    with turns.taken("token", soon(), uri="x:y"), turns.offered("token", 0.01):
+        pass
+    with turns.offered("token", 0.01):
+        assert is_refused(turns)
+
+
+def test_what_fails_in_an_offered_turn_is_raised():
+    turns = Turns()
+    with pytest.raises(KeyUnavailable, match="away"), turns.offered("token", 1.0):
+        raise KeyUnavailable("away", uri="x:y")
+    with turns.taken("token", soon(0.0), uri="x:y"):
+        pass

@@ -69,7 +69,10 @@ def key_site(
             if name == "hsm":
                 library = request.getfixturevalue("shim_library")
                 hsm = request.getfixturevalue("softhsm")
-                subjects = [Pkcs11Key(algorithm, hsm, library) for algorithm in ALGORITHMS]
+                first = Pkcs11Key(ALGORITHMS[0], hsm, library)
+                # A site has one module: workers open it one after another.
+                others = [Pkcs11Key(each, hsm, library, first.shim) for each in ALGORITHMS[1:]]
+                subjects = [first, *others]
             elif name in ("transit", "kv"):
                 behind = request.getfixturevalue("own_openbao")
                 backend = TransitKey if name == "transit" else VaultKvKey

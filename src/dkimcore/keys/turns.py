@@ -52,7 +52,7 @@ class Turns:
         """Be the only one whose turn it is.
 
         Args:
-            name: Whose turn is taken; two names may share one.
+            name: What it is for; two names may share one.
             deadline: Until when to wait for it, on the clock of `time.monotonic`.
             uri: What errors name.
 
@@ -77,6 +77,19 @@ class Turns:
             with self._changed:
                 self._taken.discard(place)
                 self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def offered(self, name: str, seconds: float) -> Iterator[None]:
+        """Be the only one where that can be had soon, and one of several otherwise.
+
+        Args:
+            name: What it is for; two names may share one.
+            seconds: How long to wait for it.
+        """
+        with contextlib.ExitStack() as turn:
+            with contextlib.suppress(KeyUnavailable):
+                turn.enter_context(self.taken(name, time.monotonic() + seconds, uri=name))
+            yield
 
     @contextlib.contextmanager
     def _recorded(self, place: int, deadline: float, uri: str) -> Iterator[None]:

@@ -206,8 +206,10 @@ def error_of(key, digest):
 
 
 @pytest.mark.parametrize("code", [0x05, 0x06, 0x200, 0x80000123])
-def test_a_failure_that_may_be_the_pins_is_not_repeated_at_once(store, token, shim, code):
-    keys, uri = store(), token.uri(token.rsa, module=shim.path)
+def test_a_failure_that_may_be_the_pins_is_not_repeated_at_once(
+    store, token, shim, wrong_pin, code
+):
+    keys, uri = store(lambda _: wrong_pin), token.uri(token.rsa, module=shim.path, pin=False)
     shim.fail("C_Login", code, times=-1)
     for _ in range(3):
         with pytest.raises(KeyBackendError) as caught:
@@ -284,10 +286,11 @@ def test_no_pin_shows_in_errors_logs_and_frames(context, token, shim, caplog):
     from dkimcore.keys.uri import KeyUri
 
     caplog.set_level(logging.DEBUG)
-    canary = f"canary-{secrets.token_hex(8)}"
+    canaries = [f"canary-{secrets.token_hex(8)}"]
     uri = KeyUri.parse(token.uri(token.rsa, module=shim.path, pin=False))
-    given = context(lambda _: canary)
+    given = context(lambda _: canaries[-1])
     for code in (0xA0, 0xA4, 0x30, 0x05, 0x101, 0x80000001):
+        canaries.append(canary := f"canary-{secrets.token_hex(8)}")  # one that is tried
         shim.fail("C_Login", code, times=-1)
         with pytest.raises((KeyDenied, KeyUnavailable)) as caught:
             open_key(uri, given)
@@ -295,5 +298,4 @@ def test_no_pin_shows_in_errors_logs_and_frames(context, token, shim, caplog):
         shown = traceback.TracebackException(caught.type, caught.value, below, capture_locals=True)
         assert canary not in "".join(shown.format())
         assert canary not in repr(caught.value.__context__)
-    assert canary not in caplog.text
-    assert canary not in repr(given)
+    assert not [canary for canary in canaries if canary in caplog.text + repr(given)]

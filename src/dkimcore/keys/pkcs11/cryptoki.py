@@ -109,6 +109,11 @@ class TokenInfo:
     serial: str
     flags: TokenFlag
 
+    @property
+    def name(self) -> str:
+        """What it is known by, whichever module leads to it: PINs and their tries are its own."""
+        return f"{self.manufacturer} {self.model} {self.serial}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MechanismInfo:

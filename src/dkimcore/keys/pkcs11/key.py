@@ -110,7 +110,7 @@ class Pkcs11Key(RemoteKeyBase):
                     session.cryptoki,
                     session.handle,
                     slot=session.slot,
-                    name=pool.token_name(session),
+                    name=session.token.name,
                     deadline=deadline,
                     uri=self.uri,
                 )

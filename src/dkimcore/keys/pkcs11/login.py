@@ -63,7 +63,7 @@ class Login:
             cryptoki: The module.
             session: A session with the token.
             slot: The token's slot.
-            name: The token: its module and serial number.
+            name: The name of the token.
             deadline: Until when to wait for another that logs in.
             uri: What errors name.
 
@@ -102,7 +102,7 @@ class Login:
             cryptoki: The module.
             session: The session.
             slot: The token's slot.
-            name: The token: its module and serial number.
+            name: The name of the token.
             deadline: Until when to wait for another that logs in.
             uri: What errors name.
 

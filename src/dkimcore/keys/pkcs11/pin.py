@@ -173,7 +173,7 @@ def refuse(token: str, pin: bytearray) -> None:
     """Remember that a token refused a PIN; a child process remembers it too.
 
     Args:
-        token: The token: its module and serial number.
+        token: The name of the token.
         pin: The PIN.
     """
     _REFUSED.add(_mark(token, pin))

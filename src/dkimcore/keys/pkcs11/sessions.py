@@ -121,10 +121,6 @@ class SessionPool:
         self._is_inside = False
         self._closed = False
 
-    def token_name(self, session: Session) -> str:
-        """Return what PINs are remembered under: the module and the token's serial number."""
-        return f"{self._module.path} {session.token.serial}"
-
     def run(
         self,
         work: Callable[[Session], _T],
@@ -251,7 +247,7 @@ class SessionPool:
                             cryptoki,
                             handle,
                             slot=slot,
-                            name=self.token_name(session),
+                            name=token.name,
                             deadline=deadline,
                             uri=uri,
                         )
