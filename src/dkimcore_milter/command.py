@@ -106,8 +106,10 @@ def _with_settings(program: str, arguments: Sequence[str], flags: Flags, path: s
 
     settings = load_settings(path, overrides=flags.overrides)
     if flags.check:
+        from dkimcore.keys.coredumps import protect_memory
         from dkimcore_milter.check import check
 
+        protect_memory(core_dumps=settings.process.core_dumps)
         findings = check(settings)
         for finding in findings:
             print(escaped(str(finding)), file=sys.stderr)

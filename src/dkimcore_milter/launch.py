@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from dkimcore.errors import SettingsError
+from dkimcore.keys.coredumps import protect_memory
 from dkimcore.settings.model import LogFormat, Settings
 from dkimcore_milter import privileges, sockets
 from dkimcore_milter.background import Background
@@ -177,7 +178,7 @@ class Launch:
         self._write_pid_file()
         if account is not None:
             privileges.become(account)
-        privileges.protect_memory(core_dumps=self._process.core_dumps)
+        protect_memory(core_dumps=self._process.core_dumps)
         privileges.raise_descriptor_limit()
         self._listen = resolved = listen.resolve()
         sockets.clear(resolved)

@@ -7,12 +7,10 @@ cannot become somebody else is said at once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import grp
 import os
 import pwd
 import resource
-import sys
 from dataclasses import dataclass
 
 from dkimcore_milter.failure import StartFailure
@@ -25,15 +23,12 @@ __all__ = [
     "check_permitted",
     "find_account",
     "future_uid",
-    "protect_memory",
     "raise_descriptor_limit",
 ]
 
 MAX_DESCRIPTORS = 65536
 """More open files than a milter can use; some containers have limits of a billion, and what
 closes "all" descriptors then takes minutes."""
-
-_PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +142,6 @@ def change_root(directory: str) -> None:
             f"can't change the root directory to {directory}: {exc.strerror}{cure}",
             status=os.EX_OSERR,
         ) from exc
-
-
-def protect_memory(*, core_dumps: bool) -> None:
-    """Keep keys out of core dumps and from other processes of our user (EnableCoredumps)."""
-    if not core_dumps:
-        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    if sys.platform == "linux":
-        # Of no effect where a sandbox forbids it; the limit above remains.
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, int(core_dumps), 0, 0, 0)
 
 
 def raise_descriptor_limit() -> None:

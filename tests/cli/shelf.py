@@ -3,7 +3,8 @@
 ``shelf:NAME?version=N``; its section says where the folder is.  A file ``down`` in the folder
 makes it unavailable, ``locked`` denies everything, ``dusty`` makes it warn.  Keys are never
 replaced.  Some names are bad makers: ``liar`` keeps another key than it says, ``leaky`` quotes
-the key in what it raises, ``second`` signs with another key than it was given.
+the key in what it raises, ``second`` signs with another key than it was given.  While ``raced`` is
+made, somebody else writes an ``s1.txt`` beside the shelf.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ def _put(uri, context, pem):
     key = decode_private_key(pem, uri=str(uri), passphrase=lambda: None)
     file.write_bytes(pem)
     public_key = PublicKey.of(key.public_key())
+    if uri.path == "raced":
+        (folder.parent / "s1.txt").write_text("mine")
     if uri.path == "liar":
         public_key = PublicKey.of(Ed25519PrivateKey.generate().public_key())
     backend = uri.options.get("backend")

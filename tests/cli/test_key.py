@@ -69,6 +69,15 @@ def test_json(keys, records, move):
     }
 
 
+def test_a_name_that_a_key_table_would_cut(keys, records, shelf, move):
+    source = f"{keys}/s1.private"
+    ran = move(source, *DOMAIN, "-s", "s1", "--records", records, to="shelf:s#1")
+    assert (ran.status, ran.out) == (78, b"")
+    assert "'#' begins a comment there; choose another name" in ran.err
+    assert list(shelf.folder.iterdir()) == []
+    assert move(source, to="shelf:s#1").status == 0  # no row is asked for
+
+
 def test_without_a_selector_it_is_only_moved(keys, move):
     ran = move(f"file:{keys}/s1.private")
     assert ran.status == 0

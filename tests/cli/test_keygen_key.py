@@ -120,15 +120,24 @@ def test_no_key_is_made_where_its_record_cannot_be_written(run, keygen, shelf, t
     ran = run("keygen", *DOMAIN, "--key", "shelf:s1", "-D", "/proc/self", "--force")
     assert ran.status == 73
     assert os.listdir(shelf.folder) == []
-    assert keygen("shelf:s1", "--force").status == 0
-
-
-def test_a_key_whose_record_could_not_be_written_is_named(keygen, shelf, tmp_path):
-    (tmp_path / "s1.txt").mkdir()  # what --force cannot replace
+    (tmp_path / "s1.txt").unlink()
+    (tmp_path / "s1.txt").mkdir()
     ran = keygen("shelf:s1", "--force")
-    assert ran.status in (66, 74)
-    assert "the key shelf:s1?version=1 was made and stays in its backend" in ran.err
-    assert (shelf.folder / "s1.1.pem").exists()
+    assert (ran.status, ran.out) == (73, b"")
+    assert f"{tmp_path}/s1.txt is a folder" in ran.err
+    assert os.listdir(shelf.folder) == []
+    (tmp_path / "s1.txt").rmdir()
+    assert keygen("shelf:s1").status == 0
+    assert keygen("shelf:s2", "--force").status == 0
+
+
+def test_a_record_that_was_made_meanwhile_is_not_replaced(keygen, shelf, tmp_path):
+    ran = keygen("shelf:raced")
+    assert (ran.status, ran.out) == (73, b"")
+    assert "the key shelf:raced?version=1 was made and stays in its backend" in ran.err
+    assert f"{tmp_path}/s1.txt is there already" in ran.err
+    assert (tmp_path / "s1.txt").read_text() == "mine"
+    assert (shelf.folder / "raced.1.pem").exists()
 
 
 def test_a_maker_that_names_another_key_is_found_out(keygen):
@@ -191,3 +200,55 @@ def test_a_file_that_cannot_be_named_so(run, tmp_path, uri):
     ran = run("keygen", *DOMAIN, "--key", uri, "-D", tmp_path)
     assert (ran.status, ran.out) == (78, b"")
     assert os.listdir(tmp_path) == []
+
+
+def contents(folder):
+    """Returns what each file below a folder holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("place", ["a folder in its place", "a folder that nobody can write to"])
+def test_a_record_that_cannot_be_written_costs_no_key(run, tmp_path, place):
+    """The key in use goes on signing, and its record is what it was."""
+    keys, out = tmp_path / "keys", tmp_path / "out"
+    keys.mkdir()
+    (out / "s1.txt").mkdir(parents=True)
+    if place != "a folder in its place":
+        out = "/proc/self"
+    assert run("keygen", *DOMAIN, "--type", "ed25519", "-D", keys).status == 0
+    before = contents(tmp_path)
+    call = ["--type", "ed25519", "--key", f"file:{keys}/s1.private", "-D", out, "--force"]
+    ran = run("keygen", *DOMAIN, *call)
+    assert (ran.status, ran.out) == (73, b"")
+    assert contents(tmp_path) == before
+    key = ["-k", keys / "s1.private", "--records", keys / "s1.txt"]
+    assert run("testkey", *DOMAIN, *key).status == 0
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_key_that_would_be_its_own_record(run, tmp_path, force):
+    call = ["--type", "ed25519", "--key", f"file:{tmp_path}/s1.txt", "-D", tmp_path]
+    ran = run("keygen", *DOMAIN, *call, *force)
+    assert (ran.status, ran.out) == (73, b"")
+    assert "s1.txt will be the record" in ran.err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("uri", ["shelf:s#1", "file:s#1", "./s#1"])
+def test_a_name_that_a_key_table_would_cut(keygen, run, shelf, tmp_path, monkeypatch, uri):
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    ran = keygen(uri)
+    assert (ran.status, ran.out) == (78, b"")
+    assert "'#' begins a comment there; choose another name" in ran.err
+    assert contents(tmp_path) == before
+    assert keygen(uri, at=("-s", "s1")).status == 0  # no row is asked for
+
+
+def test_a_folder_that_a_key_table_would_cut(run, tmp_path, monkeypatch):
+    folder = tmp_path / "c#"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    ran = run("keygen", *DOMAIN, "--json")
+    assert (ran.status, ran.out) == (78, b"")
+    assert os.listdir(folder) == []

@@ -478,3 +478,35 @@ def test_the_distribution_has_the_command():
     """The entry point that pyproject.toml names."""
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert 'dkimcore-milter = "dkimcore_milter.command:main"' in text
+
+
+DUMPABLE = """
+import ctypes, resource, sys
+from dkimcore_milter.command import main
+hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+status = main(sys.argv[1:])
+PR_GET_DUMPABLE = 3
+dumpable = ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
+print(status, dumpable, resource.getrlimit(resource.RLIMIT_CORE)[0] == 0)
+"""
+
+
+@pytest.mark.parametrize(("option", "said"), [("no", "0 0 True\n"), ("yes", "0 1 ")])
+def test_the_check_which_opens_all_keys_is_not_dumped(tmp_path, option, said):
+    key = tmp_path / "key.pem"
+    key.touch(0o600)
+    key.write_bytes(EphemeralKey.ed25519().private_pem())
+    conf = tmp_path / "opendkim.conf"
+    conf.write_text(
+        f"Socket inet:8891@127.0.0.1\nDomain example.com\nSelector s1\nKeyFile {key}\n"
+        f"RequireSafeKeys no\nEnableCoredumps {option}\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", DUMPABLE, "-n", "-x", conf],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.stdout.startswith(said), ran.stderr

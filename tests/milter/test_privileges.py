@@ -47,7 +47,8 @@ def test_who_does_not_exist_ends_the_start_with_status_65(text, why):
 
 def run(code, *, user=None):
     """Runs Python code in another process; returns its status and output."""
-    lines = ["import os, resource", "from dkimcore_milter.privileges import *"]
+    lines = ["import os, resource", "from dkimcore.keys.coredumps import protect_memory"]
+    lines.append("from dkimcore_milter.privileges import *")
     if user is not None:  # not before: the interpreter may be where only root can read
         lines += [f"become(find_account({user!r}))"]
     done = subprocess.run(

@@ -226,7 +226,7 @@ def test_no_process_leaves_a_core_when_it_crashes(subjects, search, tmp_path):
 CRASH = """
 import os, resource, signal, sys
 resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
-from dkimcore_milter.privileges import protect_memory
+from dkimcore.keys.coredumps import protect_memory
 protect_memory(core_dumps=False)
 os.kill(os.getpid(), signal.{name})
 """

@@ -17,6 +17,7 @@ import click
 from dkimcore.cli.exits import CommandError, Exit, exit_of
 from dkimcore.cli.output import printable
 from dkimcore.errors import DkimError
+from dkimcore.keys.coredumps import protect_memory
 from dkimcore.protocol.speedups import in_use
 from dkimcore.version import __version__
 
@@ -82,6 +83,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: object) -> Non
 )
 def application() -> None:
     """Sign and verify mail with DKIM (RFC 6376, 8301, 8463, 8616)."""
+    # For every verb, since most of them open keys; a crash of the others is no loss.
+    protect_memory(core_dumps=False)
 
 
 def run(arguments: Sequence[str]) -> int:

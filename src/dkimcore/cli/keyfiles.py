@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +19,15 @@ from dkimcore.resolvers.static import StaticResolver
 from dkimcore.signer import Signer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dkimcore.keys import SigningKey
     from dkimcore.protocol.names import Selector
 
-__all__ = ["KeyFiles", "check_record", "refuse_existing", "write_file"]
+__all__ = ["KeyFiles", "check_places", "check_record", "write_file"]
 
 _PROBE = b"From: keygen@%s\r\nSubject: self-check\r\n\r\nIs this key good?\r\n"
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})  # of file systems: vfat
 _NO_DOMAIN = DomainName.parse("self-check.invalid")
 
 
@@ -45,26 +50,58 @@ class KeyFiles:
             private=folder / f"{selector.text}.private", record=folder / f"{selector.text}.txt"
         )
 
-    def refuse_existing(self) -> None:
-        """Refuse to replace a key that may be in use.
+    def check(self, *, force: bool) -> None:
+        """Refuse to begin where they cannot be written, or would replace a key in use.
+
+        Args:
+            force: Whether files may be replaced.
 
         Raises:
-            CommandError: One of the files is there.
+            CommandError: They cannot both be there.
         """
-        refuse_existing(self.private, self.record)
+        if self.private.name == self.record.name and os.path.samefile(
+            self.private.parent, self.record.parent
+        ):
+            raise CommandError(
+                f"{self.record} will be the record; choose another name for the key",
+                status=Exit.CANNOT_CREATE,
+            )
+        check_places(self.private, self.record, force=force)
 
-    def write(self, private: bytes, record: str) -> None:
-        """Write both files with mode 0600, replacing what is there.
+    @contextlib.contextmanager
+    def prepared(self, private: bytes, record: str) -> Iterator[KeyFiles]:
+        """Write both beside their places with mode 0600, until it is known that they are good.
+
+        Args:
+            private: The private key.
+            record: The record.
+
+        Returns:
+            What was written; it is removed in the end.
 
         Raises:
-            OSError: One could not be written; then neither is there.
+            OSError: One could not be written.
         """
-        try:
-            write_file(self.private, private)
-            write_file(self.record, record.encode("ascii"))
-        except OSError:
-            self.private.unlink(missing_ok=True)
-            raise
+        with (
+            _beside(self.record, record.encode("ascii")) as new_record,
+            _beside(self.private, private) as new_private,
+        ):
+            yield KeyFiles(private=new_private, record=new_record)
+
+    def put(self, new: KeyFiles, *, force: bool) -> None:
+        """Put both in place.
+
+        Args:
+            new: What `prepared` wrote.
+            force: Replace what is there.
+
+        Raises:
+            CommandError: One is there, and is not to be replaced.
+            OSError: One could not be put in place.  Whatever is raised, what was there is there.
+        """
+        # The key last, in one step: up to then the old one signs, and its record is published.
+        with _in_place(new.record, self.record, force=force):
+            _put(new.private, self.private, force=force)
 
     def self_check(self, domain: DomainName | None, selector: Selector) -> str:
         """Read both files back, sign with the key and verify with the record.
@@ -89,18 +126,40 @@ class KeyFiles:
         return warning
 
 
-def refuse_existing(*paths: Path) -> None:
-    """Refuse to replace files that may be in use.
+def check_places(*paths: Path, force: bool) -> None:
+    """Refuse to begin where files cannot be written, or would replace what may be in use.
+
+    Args:
+        paths: The files.
+        force: Whether they may be replaced.
 
     Raises:
-        CommandError: One of them is there.
+        CommandError: One is there, or cannot be.
     """
     for path in paths:
-        if os.path.lexists(path):
+        if not force and os.path.lexists(path):
+            raise _is_there(path)
+        _refuse_folder(path)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
             raise CommandError(
-                f"{path} is there already; choose another selector, or replace it with --force",
+                f"nothing can be written into {path.parent}, and {path.name} should be; choose "
+                "another folder (-D, --key), or see who may write there",
                 status=Exit.CANNOT_CREATE,
             )
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        raise CommandError(
+            f"{path} is a folder; move it away, or choose another name", status=Exit.CANNOT_CREATE
+        )
+
+
+def _is_there(path: Path) -> CommandError:
+    return CommandError(
+        f"{path} is there already; choose another selector, or replace it with --force",
+        status=Exit.CANNOT_CREATE,
+    )
 
 
 def check_record(
@@ -132,24 +191,88 @@ def check_record(
         )
 
 
-def write_file(path: Path, octets: bytes) -> None:
-    """Write a file with mode 0600, replacing what is there in one step.
+def write_file(path: Path, octets: bytes, *, force: bool) -> None:
+    """Write a file with mode 0600 in one step.
+
+    Args:
+        path: The file.
+        octets: What it is to hold.
+        force: Replace what is there.
 
     Raises:
-        OSError: It could not be written; what was there is as it was.
+        CommandError: It is there, and is not to be replaced.
+        OSError: It could not be written.  Whatever is raised, what was there is as it was.
     """
-    # A new file beside it, put in place in one step: never a key that others can read, never
-    # a write through somebody's link.
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(
-        new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, stat.S_IRUSR | stat.S_IWUSR
-    )
+    with _beside(path, octets) as new:
+        _put(new, path, force=force)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, octets: bytes) -> Iterator[Path]:
+    """Write a file beside another, for it is never seen half written; remove it in the end."""
+    with _named(path):
+        descriptor, name = tempfile.mkstemp(prefix=".dkimcore-", dir=path.parent)  # of mode 0600
+    new = Path(name)
     try:
-        with open(descriptor, "wb") as file:
+        with _named(path), open(descriptor, "wb") as file:
             file.write(octets)
             file.flush()
             os.fsync(descriptor)
-        os.replace(new, path)
-    except BaseException:
+        yield new
+    finally:
         new.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _in_place(new: Path, path: Path, *, force: bool) -> Iterator[None]:
+    """Put a file in place; if what follows fails, what was there is there again."""
+    old = new.with_name(f"{new.name}.old")
+    with contextlib.ExitStack() as undo:
+        is_kept = force and os.path.lexists(path)
+        if is_kept:
+            _refuse_folder(path)
+            with _named(path):
+                # No link, which the system refuses for files of others that may be replaced.
+                os.rename(path, old)
+            undo.callback(os.replace, old, path)
+        _put(new, path, force=force)
+        if not is_kept:
+            undo.callback(os.unlink, path)
+        yield
+        undo.pop_all()
+    old.unlink(missing_ok=True)
+
+
+def _put(new: Path, path: Path, *, force: bool) -> None:
+    """Put a file in place in one step, and not through somebody's link."""
+    with _named(path):
+        if force:
+            os.replace(new, path)
+            return
+        try:
+            _link(new, path)
+        except FileExistsError:
+            raise _is_there(path) from None
+
+
+def _link(new: Path, path: Path) -> None:
+    """Put a file in place that must not replace another, as os.rename would."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
         raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # An empty file takes the name first, which nobody else can have meanwhile.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.replace(new, path)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let errors name the file that was asked for, and not the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

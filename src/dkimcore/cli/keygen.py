@@ -9,7 +9,7 @@ import click
 
 from dkimcore.cli.exits import CommandError, Exit
 from dkimcore.cli.keyfiles import KeyFiles
-from dkimcore.cli.keymaking import key_table_row
+from dkimcore.cli.keymaking import check_row, key_table_row
 from dkimcore.cli.newkeys import NewFileKey, NewStoredKey
 from dkimcore.cli.options import (
     HELP,
@@ -182,10 +182,12 @@ def command(
         wanted = [_named(uri, KeyType(kind), selector, folder=folder, backends=backends)]
     for one in wanted:
         one.check(force=force)
+        if domain is not None:
+            check_row(one.uri)
     for one in wanted:
         if verbose:
             warn(f"making a {one.key_type} key", name=_NAME)
-        made = one.make(plan, bits=bits)
+        made = one.make(plan, bits=bits, force=force)
         if verbose:
             warn("the key signs, and the record verifies it", name=_NAME)
         _report(one, plan, made, raw=raw, as_json=as_json)

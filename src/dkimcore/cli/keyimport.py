@@ -13,6 +13,7 @@ import click
 from dkimcore.cli.exits import CommandError, Exit
 from dkimcore.cli.fitness import judge_key
 from dkimcore.cli.keymaking import (
+    check_row,
     key_table_row,
     make_key,
     open_made_key,
@@ -107,6 +108,8 @@ def import_key(
         raise click.UsageError(
             "a key that is in a file already is copied to another one with: install -m 0600"
         )
+    if use is not None:
+        check_row(uri)
     context = key_context(passphrase_file, backends)
     moving = _Moving(source, context)
     if use is not None:

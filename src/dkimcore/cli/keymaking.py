@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dkimcore.cli.exits import CommandError, Exit
-from dkimcore.errors import ConfigError
+from dkimcore.errors import ConfigError, KeyUriError
 from dkimcore.keys.contain import Containment
 from dkimcore.keys.registry import KeyMakers
 from dkimcore.keys.uri import KeyUri
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dkimcore.keys.store import KeyStore
     from dkimcore.protocol.names import DomainName, Selector
 
-__all__ = ["key_table_row", "make_key", "open_made_key"]
+__all__ = ["check_row", "key_table_row", "make_key", "open_made_key"]
 
 
 def make_key(
@@ -78,6 +78,22 @@ def open_made_key(made: MadeKey, store: KeyStore) -> SigningKey:
             status=Exit.SOFTWARE,
         )
     return key
+
+
+def check_row(uri: KeyUri) -> None:
+    """Refuse a name that no row of a key table can hold, before there is a key of this name.
+
+    Args:
+        uri: The name.
+
+    Raises:
+        KeyUriError: It is such a name.
+    """
+    if "#" in uri.path:
+        raise KeyUriError(
+            f"{uri}: a key table cannot name it, for '#' begins a comment there; "
+            "choose another name"
+        )
 
 
 def key_table_row(domain: DomainName, selector: Selector, uri: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from dkimcore.cli.exits import CommandError, Exit
-from dkimcore.cli.keyfiles import KeyFiles, check_record, refuse_existing, write_file
+from dkimcore.cli.keyfiles import KeyFiles, check_places, check_record, write_file
 from dkimcore.cli.keymaking import make_key, open_made_key
 from dkimcore.cli.output import warn
 from dkimcore.errors import DkimError, SettingsError
@@ -22,12 +22,12 @@ from dkimcore.keys.file import key_path
 from dkimcore.keys.generation import generate_pem
 from dkimcore.keys.memory import decode_private_key
 from dkimcore.keys.store import KeyStore
+from dkimcore.keys.uri import KeyUri
 from dkimcore.protocol.crypto import PublicKey
 
 if TYPE_CHECKING:
     from dkimcore.cli.recordplan import RecordPlan
     from dkimcore.keys import KeyContext, MadeKey
-    from dkimcore.keys.uri import KeyUri
     from dkimcore.protocol.algorithm import KeyType
     from dkimcore.protocol.names import Selector
 
@@ -65,6 +65,11 @@ class NewKey(Protocol):
         ...
 
     @property
+    def uri(self) -> KeyUri:
+        """Its name, before it is made."""
+        ...
+
+    @property
     def record_file(self) -> Path:
         """Where its record is written."""
         ...
@@ -72,18 +77,26 @@ class NewKey(Protocol):
     def check(self, *, force: bool) -> None:
         """Refuse to begin where it cannot end well, or would replace something.
 
+        Args:
+            force: Whether files may be replaced.
+
         Raises:
             CommandError: A file is there, or cannot be made.
         """
         ...
 
-    def make(self, plan: RecordPlan, *, bits: int) -> Made:
+    def make(self, plan: RecordPlan, *, bits: int, force: bool) -> Made:
         """Make the key, write its record, and check both.
+
+        Args:
+            plan: What the record says.
+            bits: The length of an RSA key.
+            force: Whether files may be replaced.
 
         Raises:
             DkimError: It cannot be made, or not used.
             OSError: A file cannot be written.
-            CommandError: They do not fit each other.
+            CommandError: They do not fit each other, or a file is there meanwhile.
         """
         ...
 
@@ -124,22 +137,27 @@ class NewFileKey:
         """Where its record is written."""
         return self.files.record
 
-    def check(self, *, force: bool) -> None:
-        """Refuse to replace a key that may be in use (see `NewKey.check`)."""
-        if not force:
-            self.files.refuse_existing()
+    @property
+    def uri(self) -> KeyUri:
+        """Its name, with the whole path."""
+        return KeyUri(scheme="file", path=str(self.files.private.absolute()))
 
-    def make(self, plan: RecordPlan, *, bits: int) -> Made:
+    def check(self, *, force: bool) -> None:
+        """Look at both files before a key is made (see `NewKey.check`)."""
+        self.files.check(force=force)
+
+    def make(self, plan: RecordPlan, *, bits: int, force: bool) -> Made:
         """Make the key and both its files, and check them (see `NewKey.make`)."""
         try:
             pem = generate_pem(self.key_type, bits=bits)
         except SettingsError as error:
             raise click.UsageError(str(error)) from error
-        uri = f"file:{self.files.private.absolute()}"
+        uri = str(self.uri)
         key = decode_private_key(pem, uri=uri, passphrase=lambda: None)
         public_key = PublicKey.of(key.public_key())
-        self.files.write(pem, plan.zone_entry(self.selector, public_key))
-        warning = self.files.self_check(plan.domain, self.selector)
+        with self.files.prepared(pem, plan.zone_entry(self.selector, public_key)) as new:
+            warning = new.self_check(plan.domain, self.selector)
+            self.files.put(new, force=force)
         if warning:
             warn(f"warning: it will not be used as it is: {warning}", name=_NAME)
         return Made(place=str(self.files.private), uri=uri, public_key=public_key)
@@ -170,16 +188,9 @@ class NewStoredKey:
 
     def check(self, *, force: bool) -> None:
         """Look at the file before a key is made that may cost money (see `NewKey.check`)."""
-        if not force:
-            refuse_existing(self.record_file)
-        if not os.access(self.folder, os.W_OK | os.X_OK):
-            raise CommandError(
-                f"nothing can be written into {self.folder}, and {self.record_file.name} should "
-                "be; name another folder with -D",
-                status=Exit.CANNOT_CREATE,
-            )
+        check_places(self.record_file, force=force)
 
-    def make(self, plan: RecordPlan, *, bits: int) -> Made:
+    def make(self, plan: RecordPlan, *, bits: int, force: bool) -> Made:
         """Make the key and its file, and check them (see `NewKey.make`)."""
         made = make_key(
             self.uri,
@@ -189,15 +200,15 @@ class NewStoredKey:
             ),
         )
         try:
-            self._write_and_check(made, plan)
+            self._write_and_check(made, plan, force=force)
         except (DkimError, OSError, CommandError):
             warn(f"the key {made.uri} was made and stays in its backend; but:", name=_NAME)
             raise
         return Made(place=made.uri, uri=made.uri, public_key=made.public_key)
 
-    def _write_and_check(self, made: MadeKey, plan: RecordPlan) -> None:
+    def _write_and_check(self, made: MadeKey, plan: RecordPlan, *, force: bool) -> None:
         entry = plan.zone_entry(self.selector, made.public_key)
-        write_file(self.record_file, entry.encode("ascii"))
+        write_file(self.record_file, entry.encode("ascii"), force=force)
         with KeyStore(context=self.context) as keys:
             key = open_made_key(made, keys)
             check_record(self.record_file, key, plan.domain, selector=self.selector, name=made.uri)

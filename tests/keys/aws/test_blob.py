@@ -10,7 +10,7 @@ import pytest
 
 from dkimcore.errors import KeyDenied, KeyNotFound, KeyUnavailable, KeyUnusable, KeyUriError
 from dkimcore.keys import KeyContext
-from dkimcore.keys.aws.blob import blob_path, read_blob, write_blob
+from dkimcore.keys.aws.blob import absolute_uri, blob_path, read_blob, write_blob
 from dkimcore.keys.uri import KeyUri
 
 # As AWS's own begin: 01 02, and no letters of base64 alone.
@@ -81,6 +81,19 @@ def test_paths():
     assert blob_path(uri("s1")) == "s1"
     with pytest.raises(KeyUriError, match="of this host"):
         blob_path(uri("//host/s1"))
+
+
+def test_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+
+    assert absolute_uri(uri("s1", key="arn")) == uri(tmp_path / "s1", key="arn")
+    assert absolute_uri(uri("~/s1")) == uri("/home/ada/s1")
+    for path in ("/etc/dkim/s1", "///etc/dkim/s1", "////etc/dkim/s1"):
+        assert absolute_uri(uri(path)) == uri("/etc/dkim/s1")
+    for path in ("//host/s1", "/etc/s#1"):
+        with pytest.raises(KeyUriError):
+            absolute_uri(uri(path))
 
 
 def test_written_and_read(tmp_path):

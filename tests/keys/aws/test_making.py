@@ -266,6 +266,43 @@ class TestEnvelope:
 
         assert envelope.open_key(uri, given).public_key == made.public_key
 
+    @pytest.mark.parametrize("way", ["made", "imported"])
+    @pytest.mark.parametrize("path", ["s1.blob", "./s1.blob", "~/s1.blob", "../here/s1.blob"])
+    def test_it_is_found_from_another_folder_and_home(
+        self, cmk, context, tmp_path, monkeypatch, path, way
+    ):
+        """As by the milter, which reads the row that is printed."""
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        there.mkdir()
+        monkeypatch.chdir(here)
+        monkeypatch.setenv("HOME", str(here))
+        given = context()
+        uri = KeyUri.parse(f"awskms-envelope:{path}?key={cmk}&context.d=example.com")
+        if way == "made":
+            made = ENVELOPE.create_key(uri, given, key_type=KeyType.ED25519, bits=0)
+        else:
+            made = ENVELOPE.import_key(uri, given, EphemeralKey.ed25519()._private_key)
+        monkeypatch.chdir(there)
+        monkeypatch.setenv("HOME", str(there))
+
+        assert (here / "s1.blob").exists()
+        assert envelope.open_key(KeyUri.parse(made.uri), given).public_key == made.public_key
+
+    @pytest.mark.parametrize("folder", ["a#b", "a?b"])
+    def test_a_folder_that_no_row_can_name(
+        self, cmk, context, tmp_path, monkeypatch, proxy, folder
+    ):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        given = context(url=proxy.url)
+        uri = KeyUri.parse(f"awskms-envelope:s1.blob?key={cmk}")
+        with pytest.raises(KeyUriError, match="choose another name or folder"):
+            ENVELOPE.create_key(uri, given, key_type=KeyType.ED25519, bits=0)
+        with pytest.raises(KeyUriError, match="choose another name or folder"):
+            ENVELOPE.import_key(uri, given, EphemeralKey.ed25519()._private_key)
+        assert proxy.requests == 0
+
     def test_a_file_that_exists(self, envelope_uri, context, tmp_path, proxy):
         (tmp_path / "s1.blob").write_bytes(b"old")
         given = context(url=proxy.url)

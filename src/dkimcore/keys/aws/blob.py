@@ -12,16 +12,18 @@ import binascii
 import contextlib
 import os
 import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyUnavailable, KeyUnusable, KeyUriError
 from dkimcore.keys.permissions import read_private_file
+from dkimcore.keys.uri import KeyUri
 
 if TYPE_CHECKING:
     from dkimcore.keys import KeyContext
-    from dkimcore.keys.uri import KeyUri
 
-__all__ = ["blob_path", "read_blob", "write_blob"]
+__all__ = ["absolute_uri", "blob_path", "read_blob", "write_blob"]
 
 _MAX_BLOB = 6144  # of Decrypt, in the API's own model
 
@@ -37,6 +39,26 @@ def blob_path(uri: KeyUri) -> str:
     if not uri.path.startswith("///"):
         raise KeyUriError(f"{uri}: only files of this host are opened; write one '/' in front")
     return uri.path[2:]
+
+
+def absolute_uri(uri: KeyUri) -> KeyUri:
+    """Return the name under which the milter finds a file, from its own folder and home.
+
+    Args:
+        uri: Names the file for us.
+
+    Raises:
+        KeyUriError: The path names another host, or no key table can name the file.
+    """
+    path = str(Path(os.path.expanduser(blob_path(uri))).absolute())
+    path = f"/{path.lstrip('/')}"  # two in front would be another host
+    for letter, begins in (("?", "the options of a key URI"), ("#", "a comment in a key table")):
+        if letter in path:
+            raise KeyUriError(
+                f"{path} cannot be the file of a key, for {letter!r} begins {begins}; choose "
+                "another name or folder"
+            )
+    return KeyUri.parse(str(replace(uri, path=path)))
 
 
 def read_blob(uri: KeyUri, context: KeyContext) -> bytes:

@@ -20,7 +20,7 @@ from dkimcore.errors import (
     KeyUriError,
 )
 from dkimcore.keys import MadeKey
-from dkimcore.keys.aws.blob import blob_path, write_blob
+from dkimcore.keys.aws.blob import absolute_uri, write_blob
 from dkimcore.keys.aws.client import KmsClient, limits_of
 from dkimcore.keys.aws.envelope import Envelope
 from dkimcore.keys.aws.kms import described_key
@@ -222,6 +222,7 @@ class _Envelopes:
         See `KeyMaker.create_key`; nobody sees the private half before it is opened.
         """
         spec = KeySpec.chosen(key_type, bits)
+        uri = absolute_uri(uri)
         envelope = _new_envelope(uri, context)
         parameters = _parameters(envelope, KeyPairSpec=spec.name)
         action = "GenerateDataKeyPairWithoutPlaintext"
@@ -235,6 +236,7 @@ class _Envelopes:
         self, uri: KeyUri, context: KeyContext, private_key: RSAPrivateKey | Ed25519PrivateKey
     ) -> MadeKey:
         """Encrypt a key under KMS and keep it in a file (see `KeyMaker.import_key`)."""
+        uri = absolute_uri(uri)
         envelope = _new_envelope(uri, context)
         try:
             blob = _encrypted(envelope, private_key)
@@ -251,11 +253,12 @@ ENVELOPE: Final[KeyMaker] = _Envelopes()
 
 
 def _new_envelope(uri: KeyUri, context: KeyContext) -> Envelope:
-    """Read a URI whose file is to be written."""
+    """Read an absolute URI whose file is to be written."""
     envelope = Envelope.of(uri, context)
-    path = os.path.expanduser(blob_path(uri))
-    if os.path.lexists(path):
-        problem = f"{path} exists already; choose another name, for a selector has one key for ever"
+    if os.path.lexists(uri.path):
+        problem = (
+            f"{uri.path} exists already; choose another name, for a selector has one key for ever"
+        )
         raise KeyUnusable(problem, uri=str(uri))
     section = context.sections.get("aws", uri.options.get("backend"))
     return replace(envelope, client=_patient(section, context, envelope.arn.region))
