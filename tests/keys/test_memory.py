@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnusable
 from dkimcore.keys.memory import MemoryKey, decode_private_key, without_frames
+from dkimcore.keys.secrets import secret_from
 from dkimcore.protocol.algorithm import Algorithm
 from tests.keys.test_forking import in_child
 
@@ -122,6 +123,30 @@ def test_an_encrypted_key_needs_its_passphrase(rsa_key, passphrase, encoding, fo
     with pytest.raises(KeyDenied, match="does not open") as caught:
         decode(octets, "wrong-" + passphrase)
     assert "CANARY" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_passphrase_need_not_be_utf_8(rsa_key, keep):
+    octets = "schl\xfcssel".encode("latin-1")
+    pem = rsa_key.private_bytes(PEM, PKCS8, BestAvailableEncryption(octets))
+    secret = secret_from({"passphrase": keep(octets + b"\n")}, environ={})
+    assert decode(pem, secret("passphrase")).public_key.bits == 2048
+    with pytest.raises(KeyDenied, match="does not open"):
+        decode(pem, "schl\xfcssel")
+
+
+@pytest.mark.parametrize("surrogate", [0xD800, 0xDC7F, 0xDD00, 0xDFFF])
+def test_a_passphrase_that_is_no_text_is_refused_and_does_not_show(rsa_key, surrogate):
+    pem = rsa_key.private_bytes(PEM, PKCS8, BestAvailableEncryption(b"other"))
+    with pytest.raises(KeyDenied, match="the passphrase is no text") as caught:
+        decode(pem, "CANARY" + chr(surrogate))
+    assert "CANARY" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_an_empty_passphrase_is_none(rsa_key):
+    pem = rsa_key.private_bytes(PEM, PKCS8, BestAvailableEncryption(b"other"))
+    with pytest.raises(KeyDenied, match="no passphrase was given"):
+        decode(pem, "")
 
 
 def test_a_passphrase_is_not_asked_for_without_need(rsa_key):

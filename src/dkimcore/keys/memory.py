@@ -43,6 +43,10 @@ _ENCRYPTED = (
     "the key is encrypted and no passphrase was given; put it into the environment variable "
     "DKIMCORE_PASSPHRASE, or into a file and name that in DKIMCORE_PASSPHRASE_FILE"
 )
+_NO_TEXT = (
+    "the passphrase is no text: it holds half a character (a lone surrogate); give the octets with "
+    "which the key was encrypted, decoded with surrogateescape, or the name of their file"
+)
 
 
 class MemoryKey:
@@ -120,7 +124,8 @@ def decode_private_key(
     Args:
         octets: What the file or the store holds.
         uri: What errors call the key.
-        passphrase: Asked only when the key is encrypted.
+        passphrase: Asked only when the key is encrypted.  Octets that are not UTF-8 stand in it
+            as ``surrogateescape`` writes them.
         validate: Check that the numbers of an RSA key fit each other, which takes 50 ms
             and longer and holds up other threads.  `KeyStore` signs a probe with each key
             instead, which a key with wrong numbers does not survive.
@@ -139,9 +144,12 @@ def decode_private_key(
     key = _load(octets, None, uri=uri, validate=validate)
     if key is None:
         text = passphrase()
-        if text is None:
+        if not text:
             raise KeyDenied(_ENCRYPTED, uri=uri)
-        key = _load(octets, text.encode(), uri=uri, validate=validate)
+        secret = _octets(text)
+        if secret is None:
+            raise KeyDenied(_NO_TEXT, uri=uri)
+        key = _load(octets, secret, uri=uri, validate=validate)
     if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
         raise KeyUnusable("DKIM needs an RSA or an Ed25519 key, this is another kind", uri=uri)
     return key
@@ -167,6 +175,14 @@ def _load(octets: bytes, secret: bytes | None, *, uri: str, validate: bool) -> o
         if secret is not None:
             raise KeyDenied("the passphrase does not open the key", uri=uri) from None
         raise KeyUnusable(_UNREADABLE, uri=uri) from None
+
+
+def _octets(text: str) -> bytes | None:
+    # The error would hold the passphrase, and be the context of another one.
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
 
 
 def _from_base64(octets: bytes) -> bytes:

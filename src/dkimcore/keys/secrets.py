@@ -27,7 +27,8 @@ def secret_from(
 
     A secret named ``passphrase`` is looked for in the file that `files` names for it, then
     in the file named by the environment variable DKIMCORE_PASSPHRASE_FILE, then in
-    DKIMCORE_PASSPHRASE itself.  Of a file the first line counts.
+    DKIMCORE_PASSPHRASE itself.  Of a file the first line counts; octets that are not UTF-8 are
+    kept as ``surrogateescape`` does, and a key is decrypted with the octets as they are.
 
     Args:
         files: From a secret's name to the path of the file that holds it.

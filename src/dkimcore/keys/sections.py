@@ -8,17 +8,16 @@ is left to the backend that its ``type`` names.
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 import tomllib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dkimcore.errors import ConfigError, KeyUriError, SettingsError
-from dkimcore.keys.tomlplaces import places
+from dkimcore.keys.tomlplaces import MAX_DEPTH, everything_in, places
 from dkimcore.keys.uri import is_secret_name
 
 if TYPE_CHECKING:
@@ -31,7 +30,8 @@ _COMMON = ("type", "threads", "queue", "attempts", "connect_timeout", "read_time
 _FILE_OCTETS = 1_048_576  # a thousand backends have a tenth of it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FILES = ("-file", "-env", "-source")
-_WITH_SECRET = re.compile(r"//[^/?#\s]*:[^/?#\s]*@|PRIVATE KEY")
+_WITH_SECRET = re.compile(r"//[^/?#\s:]*+:[^/?#\s@]*+@|PRIVATE KEY")
+_TOO_DEEP = f"tables or arrays stand more than {MAX_DEPTH} deep; write it flatter"
 _SHOWN = 64  # characters of a name that a message quotes
 
 
@@ -111,9 +111,11 @@ class BackendSection:
         """Return a text.
 
         Raises:
-            ConfigError: It is something else, or empty.
+            ConfigError: It is something else, empty, or has a NUL, which no path can have.
         """
         value = self.values.get(key, default)
+        if isinstance(value, str) and "\0" in value:
+            raise self.error("a NUL stands in it; take that out", key=key)
         if value is None or (isinstance(value, str) and value):
             return value
         raise self.error('write a text, such as "..."', key=key)
@@ -149,7 +151,8 @@ class BackendSection:
         """
         value = self.values.get(key, default)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and math.isfinite(value) and minimum <= value <= maximum:  # type: ignore[arg-type,operator]
+        # Compared first: an integer may be too large to become a float.
+        if is_number and minimum <= value <= maximum:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
         raise self.error(f"write a number from {minimum:g} to {maximum:g}", key=key)
 
@@ -254,16 +257,15 @@ class _Reading:
     def __init__(self, path: str) -> None:
         self._path = path
         self._text = self._read()
-        self._places = places(self._text)
+        self._places: dict[tuple[str, ...], dict[str, int]] = {}  # of each section's keys
 
     def sections(self) -> Sections:
-        try:
-            document = tomllib.loads(self._text)
-        except (ValueError, RecursionError) as exc:
-            # Its text may quote a line, which may be a secret in the wrong place.
-            where = re.search(r"at line ([0-9]+)", str(exc))
-            line = int(where[1]) if where else None
-            raise self._error("this is not TOML; mend or quote what stands there", line) from None
+        for place, line in places(self._text).items():
+            # Before `tomllib`, which takes 40 GB for a key of 100000 parts.
+            if len(place) > MAX_DEPTH:
+                raise self._error(_TOO_DEEP, line)
+            self._places.setdefault(place[:-1], {})[place[-1]] = line
+        document = self._document()
         unknown = set(document) - {"store", "backend"}
         if unknown:
             name = sorted(unknown)[0]
@@ -293,6 +295,20 @@ class _Reading:
             return octets.decode("utf-8")
         except UnicodeDecodeError:
             raise ConfigError("it is not UTF-8, which TOML wants", file=self._path) from None
+
+    def _document(self) -> dict[str, Any]:
+        where = None
+        try:
+            return tomllib.loads(self._text)
+        except RecursionError:
+            problem = _TOO_DEEP
+        except tomllib.TOMLDecodeError as exc:
+            # Its text may quote a line, which may be a secret in the wrong place.
+            where = re.search(r"at line ([0-9]+)", str(exc))
+            problem = "this is not TOML; mend or quote what stands there"
+        except ValueError:
+            problem = "a number has too many digits; write a smaller one, or quote it"
+        raise self._error(problem, int(where[1]) if where else None)
 
     def _store(self, values: dict[str, object]) -> StoreSettings:
         lines = self._lines("store")
@@ -334,9 +350,9 @@ class _Reading:
                 lines.get("type", line),
             )
         for key, value in values.items():
-            secret = _secret(key, value, kind)
-            if secret is not None:
-                raise self._error(f"backend {name}: {secret}", lines.get(key, line))
+            problem = _fault(key, value, kind)
+            if problem is not None:
+                raise self._error(f"backend {name}: {problem}", lines.get(key, line))
         return BackendSection(
             name=name,
             kind=kind,
@@ -347,39 +363,36 @@ class _Reading:
         )
 
     def _lines(self, *section: str) -> dict[str, int]:
-        depth = len(section)
-        return {
-            name[depth]: line
-            for name, line in reversed(self._places.items())
-            if len(name) > depth and name[:depth] == section
-        }
+        return self._places.get(section, {})
 
     def _line(self, *name: str) -> int | None:
-        return self._places.get(name)
+        return self._lines(*name[:-1]).get(name[-1])
 
     def _error(self, problem: str, line: int | None) -> SettingsError:
         return SettingsError(problem, file=self._path, line=line)
 
 
-def _secret(key: str, value: object, kind: str) -> str | None:
-    """Say why a value is, or holds, a secret; None: it is and does not."""
-    name, shown = key.strip().lower().replace("_", "-"), key[:_SHOWN]
+def _fault(key: str, value: object, kind: str) -> str | None:
+    """Say why a value cannot stand here: it is or holds a secret, or is too deep; None: it can."""
+    for name, each, is_item, depth in everything_in(key, value):
+        shown = name[:_SHOWN]
+        if not is_item and _is_secret(name, kind):
+            return (
+                f"{shown} would be a secret, and this file holds none; put it into a file of mode "
+                f"0600 and write {shown}_file"
+            )
+        if isinstance(each, str) and _WITH_SECRET.search(each):
+            return (
+                f"a secret stands in {shown}, and this file holds none: leave user:password@ or "
+                "the private key away, and put it into a file of mode 0600"
+            )
+        if depth > MAX_DEPTH:
+            return _TOO_DEEP
+    return None
+
+
+def _is_secret(key: str, kind: str) -> bool:
+    name = key.strip().lower().replace("_", "-")
     # A token of PKCS#11 is a device, and its label no secret.
     is_named = is_secret_name(name) and not (name == "token" and kind == "pkcs11")
-    if is_named and not name.endswith(_FILES):
-        return (
-            f"{shown} would be a secret, and this file holds none; put it into a file of mode "
-            f"0600 and write {shown}_file"
-        )
-    if isinstance(value, str) and _WITH_SECRET.search(value):
-        return (
-            f"a secret stands in {shown}, and this file holds none: leave user:password@ or the "
-            "private key away, and put it into a file of mode 0600"
-        )
-    inner: list[tuple[str, object]] = []
-    if isinstance(value, dict):
-        inner = list(value.items())
-    elif isinstance(value, list):
-        inner = [(key, each) for each in value]
-    found = (_secret(name, each, kind) for name, each in inner)
-    return next((problem for problem in found if problem is not None), None)
+    return is_named and not name.endswith(_FILES)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dkimcore.errors import ConfigError, KeyDenied, KeyUnavailable, KeyUriError
+from dkimcore.keys.aws.failures import EXPIRED
 from dkimcore.keys.aws.login import KEYS, AwsLogin
 from dkimcore.keys.sections import Sections
+from tests.servers.faults import Answer
 from tests.servers.ministack import ACCESS_KEY, SECRET_KEY
 
 
@@ -179,6 +182,152 @@ def test_an_expired_login_is_looked_for_again(login, no_environment, credentials
     assert made.credentials().access_key == "AKIANEW"
     assert made.has_newer(old)  # another thread comes with the old one
     assert made.concealed[-2:] == ["secret-of-the-new", "token-of-the-new"]
+
+
+@pytest.fixture
+def start():
+    """Starts a thread and returns a function that waits for what it gives."""
+    threads = []
+
+    def start(work):
+        results = []
+        thread = threading.Thread(target=lambda: results.append(work()))
+        threads.append(thread)
+        thread.start()
+
+        def finish():
+            thread.join(30)
+            (result,) = results
+            return result
+
+        return finish
+
+    yield start
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+class WatchedLock:
+    """A lock that tells when somebody has to wait for it."""
+
+    def __init__(self, waits):
+        self._lock, self._waits = threading.Lock(), waits
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            self._waits()
+            assert self._lock.acquire(timeout=30)
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_who_comes_while_another_finds_a_newer_login_has_it_too(section, credentials, start):
+    credentials("AKIAOLD", "secret-of-the-old", "token-of-the-old")
+    others, settled = [], threading.Event()
+
+    def other():
+        try:
+            return made.has_newer(old), made.credentials().access_key
+        finally:
+            settled.set()
+
+    def conceal(text):
+        if text == "token-of-the-new" and not others:
+            others.append(start(other))
+            assert settled.wait(30)  # it is done, or waits for us
+
+    made = AwsLogin(section(), region="eu-west-1", conceal=conceal)
+    made._lock = WatchedLock(settled.set)
+    old = made.credentials()
+    credentials("AKIANEW", "secret-of-the-new", "token-of-the-new")
+
+    assert made.has_newer(old)
+    (finish,) = others
+    assert finish() == (True, "AKIANEW")
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_a_newer_login_is_not_used_before_it_is_concealed(section, credentials):
+    credentials("AKIAOLD", "secret-of-the-old")
+    used = []
+
+    def conceal(text):
+        if text == "secret-of-the-new" and not used:
+            used.append(None)
+            used.append(made.credentials().access_key)
+
+    made = AwsLogin(section(), region="eu-west-1", conceal=conceal)
+    old = made.credentials()
+    credentials("AKIANEW", "secret-of-the-new")
+
+    assert made.has_newer(old)
+    assert used == [None, "AKIAOLD"]
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_who_still_has_the_old_login_does_not_bring_it_back(section, credentials, start):
+    credentials("AKIAOLD", "secret-of-the-old")
+    main, holds, goes_on = threading.current_thread(), threading.Event(), threading.Event()
+
+    def conceal(text):
+        if threading.current_thread() is not main:
+            holds.set()
+            assert goes_on.wait(30)
+
+    made = AwsLogin(section(), region="eu-west-1", conceal=conceal)
+    late = start(made.credentials)
+    assert holds.wait(30)
+    old = made.credentials()
+    credentials("AKIANEW", "secret-of-the-new")
+    assert made.has_newer(old)
+    goes_on.set()
+
+    assert late() == old
+    assert made.has_newer(old)
+    assert made.credentials().access_key == "AKIANEW"
+
+
+def of_sts(document, status=200):
+    return Answer(status=status, body=document.encode(), headers={"Content-Type": "text/xml"})
+
+
+def assumed(key):
+    # What ends so soon is renewed for each request.
+    end = (datetime.now(UTC) + timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return of_sts(
+        f"<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{key}</AccessKeyId>"
+        "<SecretAccessKey>secret-of-the-role</SecretAccessKey><SessionToken>token-of-the-role"
+        f"</SessionToken><Expiration>{end}</Expiration></Credentials></AssumeRoleResult>"
+        "</AssumeRoleResponse>"
+    )
+
+
+@pytest.mark.usefixtures("no_environment")
+def test_a_role_whose_own_login_has_expired_is_taken_with_a_newer_one(
+    login, config, credentials, monkeypatch, proxy
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", proxy.url)
+    credentials("AKIABASE", "secret-of-the-base", "token-of-the-old", profile="base")
+    config(
+        "[profile mail]\nregion = eu-west-1\nsource_profile = base\n"
+        "role_arn = arn:aws:iam::111122223333:role/mail\n"
+    )
+    made = login(profile="mail")
+    with proxy.broken(assumed("AKIAOLD")):
+        assert made.credentials().access_key == "AKIAOLD"
+    expired = "<ErrorResponse><Error><Code>ExpiredToken</Code></Error></ErrorResponse>"
+    with proxy.broken(of_sts(expired, 403)):
+        failure = made.credentials()
+    assert failure.code in EXPIRED
+
+    credentials("AKIABASE", "secret-of-the-base", "token-of-the-new", profile="base")
+    with proxy.broken(assumed("AKIANEW")):
+        assert made.has_newer(None)
+        assert made.credentials().access_key == "AKIANEW"
+    assert proxy.recent[-1].fields[b"x-amz-security-token"] == b"token-of-the-new"
 
 
 def test_no_newer_login_where_there_is_none_any_more(login, no_environment, credentials, tmp_path):

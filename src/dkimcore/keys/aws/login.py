@@ -65,6 +65,19 @@ class AwsPlace:
     ca: str | None
 
 
+@dataclass(slots=True)
+class _Source:
+    """What botocore found: one object, so that who has an old one says nothing about a newer one.
+
+    Attributes:
+        credentials: They, which botocore renews.
+        given: What they were when they were last asked for; None: they could not be renewed.
+    """
+
+    credentials: Any
+    given: Any = None
+
+
 class AwsLogin:
     """Credentials for one section and region.  Safe to share between threads, not with a child.
 
@@ -88,8 +101,7 @@ class AwsLogin:
         self._profile = section.text("profile")
         self._conceal = conceal
         self._lock = threading.Lock()
-        self._credentials: Any = None
-        self._latest: Any = None
+        self._source: _Source | None = None
         self._failure: Failure | None = None
         self._failed = self._searched = float("-inf")
         self._session = self._begin()
@@ -106,37 +118,42 @@ class AwsLogin:
 
     def credentials(self) -> Any | Failure:
         """Return what requests are signed with, fetching or renewing it where that is due."""
-        credentials = self._credentials or self._first()
-        found = credentials if isinstance(credentials, Failure) else _frozen(credentials)
-        if not isinstance(found, Failure) and found != self._latest:
-            self._keep(found)
+        source = self._source or self._first()
+        if isinstance(source, Failure):
+            return source
+        found = _frozen(source.credentials)
+        given = None if isinstance(found, Failure) else found
+        if given != source.given:
+            self._hide(given)
+            source.given = given
         return found
 
-    def _first(self) -> Any | Failure:
+    def _first(self) -> _Source | Failure:
         """Look for credentials, one thread for all: botocore's sessions are not for several."""
         with self._lock:
-            if self._credentials is not None:
-                return self._credentials
+            if self._source is not None:
+                return self._source
             if self._failure is not None and time.monotonic() < self._failed + _BRIEFLY:
                 return self._failure
             found = _loaded(self._session)
             if isinstance(found, Failure):
                 self._failure, self._failed = found, time.monotonic()
-            else:
-                self._credentials = found
-            return found
+                return found
+            self._source = _Source(found)
+            return self._source
 
     def has_newer(self, expired: object) -> bool:
         """Look for other credentials than those that AWS called expired.
 
         Args:
-            expired: They.
+            expired: They; None where those that they would be renewed with have expired.
 
         Returns:
             Whether there are any; `credentials` gives them from now on.
         """
         with self._lock:
-            if self._latest != expired:
+            given = None if self._source is None else self._source.given
+            if given is not None and given != expired:
                 return True  # another thread was here before
             now = time.monotonic()
             if now < self._searched + _SOONEST:
@@ -148,16 +165,18 @@ class AwsLogin:
             found = _frozen(credentials)
             if isinstance(found, Failure) or found == expired:
                 return False
-            self._credentials = credentials
-        self._keep(found)
+            # Both in the lock: who waits for it is to see the newer one, and nobody to use it
+            # before it is concealed.
+            self._hide(found)
+            self._source = _Source(credentials, found)
         return True
 
-    def _keep(self, found: Any) -> None:
-        for secret in (found.secret_key, found.token):
+    def _hide(self, given: Any) -> None:
+        """Conceal the secrets of a login; None has none."""
+        for secret in () if given is None else (given.secret_key, given.token):
             if secret and len(secret) >= _LONG_ENOUGH:
                 self._conceal(secret)
         quiet_loggers(*_LIBRARIES)  # looking for them made more loggers
-        self._latest = found
 
     def __repr__(self) -> str:
         return f"<AwsLogin {self._profile or 'ambient'} {self.place.region}>"
