@@ -189,6 +189,49 @@ def test_one_key_uses_all_threads(make_endpoint):
         each.result()
 
 
+def held_back(endpoint):
+    """Four calls under way that hang, and one signature behind them."""
+    gate = Gate()
+    service = Service(endpoint, batch=200, behave=gate)
+    line = service.line()
+    waiting = []
+    for _ in range(4):
+        waiting.append(line.start(DIGEST, soon(60)))
+        gate.await_calls()
+    waiting.append(line.start(DIGEST, soon(60)))
+    return service, line, gate, waiting
+
+
+def test_a_lone_signature_does_not_wait_for_calls_that_hang(make_endpoint):
+    """Nothing comes behind it, no call ends, and there are threads with nothing to do."""
+    _, _, gate, waiting = held_back(make_endpoint(threads=8))
+    gate.await_calls()
+    gate.open()
+    for each in waiting:
+        assert each.result()
+
+
+def test_many_that_are_held_back_are_watched_once(make_endpoint):
+    endpoint = make_endpoint(threads=4)
+    _, line, gate, waiting = held_back(endpoint)
+    waiting += [line.start(each, soon(60)) for each in digests(150)]
+    assert len(endpoint._resources.expiry._due) <= 4
+    gate.open()
+    for each in waiting:
+        assert each.result()
+
+
+def test_what_was_held_back_when_it_was_closed_is_not_asked_for(make_endpoint):
+    endpoint = make_endpoint(threads=8)
+    service, line, gate, waiting = held_back(endpoint)
+    endpoint.close()
+    eventually(lambda: not line.is_watched)
+    gate.open()
+    eventually(lambda: not threads_named(f"{endpoint.name}-"))
+    assert all(each.done for each in waiting)
+    assert len(service.calls) <= 5  # the fifth, if this process was that slow before it closed
+
+
 def test_no_thread_is_started_before_a_signature_is_wanted(make_endpoint):
     endpoint = make_endpoint()
     Service(endpoint).line()
@@ -273,6 +316,50 @@ def test_a_call_gets_no_more_time_than_is_left(make_endpoint):
     service = Service(make_endpoint())
     service.line().start(DIGEST, soon(0.5)).result()
     assert 0 < service.timeouts[0] <= 0.5
+
+
+def test_calls_that_begin_late_are_not_cut_short_and_do_not_open_the_breaker(make_endpoint, heard):
+    """Under overload all begin with hardly as much time left as they need."""
+    endpoint = make_endpoint(attempts=1)
+    service = Service(endpoint)
+
+    def behave(_):
+        if service.timeouts[-1] < 0.1:
+            time.sleep(service.timeouts[-1])
+            raise down("did not answer in time")
+        time.sleep(0.1)
+
+    service.behave = behave
+    line = service.line()
+    line.start(DIGEST, soon()).result()
+    while len(heard.trips) < 9:
+        with pytest.raises(KeyUnavailable, match="before the deadline"):
+            line.start(DIGEST, soon(0.07)).result()
+        eventually(lambda: len(heard.trips) == len(service.timeouts))
+    assert {error for _, _, error in heard.trips} == {None}
+    assert not endpoint.is_down
+
+
+@pytest.mark.parametrize("answers", [0, 3])
+def test_a_backend_that_hangs_longer_than_anybody_waits_opens_it(make_endpoint, answers):
+    endpoint, hung = make_endpoint(attempts=1), threading.Event()
+    service = Service(endpoint)
+    line = service.line()
+    for _ in range(answers):
+        line.start(DIGEST, soon()).result()
+
+    def behave(_):
+        hung.wait(service.timeouts[-1])
+        raise down("did not answer in time")
+
+    service.behave = behave
+
+    def is_down():
+        with contextlib.suppress(KeyUnavailable):
+            line.start(DIGEST, soon(0.05)).result()
+        return endpoint.is_down
+
+    eventually(is_down)
 
 
 def test_what_is_too_late_is_not_asked_for(make_endpoint):
@@ -710,6 +797,25 @@ def test_a_fork_in_the_middle_leaves_both_usable(make_endpoint):
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+@forks
+def test_a_child_does_not_rely_on_what_the_parent_watches(make_endpoint):
+    endpoint = make_endpoint(threads=8)
+    service, line, gate, waiting = held_back(endpoint)
+
+    def check():
+        service.behave = ours = Gate()
+        for _ in range(5):
+            line.start(DIGEST, soon(60))
+            ours.await_calls()
+        ours.open()
+        return True
+
+    assert in_child(check)
+    gate.open()
+    for each in waiting:
+        assert each.result()
 
 
 @forks

@@ -172,7 +172,11 @@ def test_a_full_call_waits_for_no_other_and_nobody_for_one_that_takes_long(make_
         line.begin(1.0)
     line.put(pending())
     assert not line.may_go(1.09)
+    assert line.held_until == pytest.approx(1.1)
     assert line.may_go(1.11)
+    line.begin(1.05)  # three of those before are young for no longer than 0.05 s
+    assert line.held_until == pytest.approx(1.1)
+    line.end(1.05)
     line.put(pending())
     assert not line.may_go(1.0)
     line.put(pending())

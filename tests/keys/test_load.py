@@ -88,6 +88,27 @@ def test_less_than_a_round_is_never_refused_so_that_it_learns_of_better_times(li
     assert load.refuses("acme:eu", 3.0) is None
 
 
+def test_a_call_may_take_a_few_times_what_calls_take_whatever_is_left():
+    load = Load(LIMITS)  # one that is patient gets 2.5 s
+    assert load.timeout(0.3) == 0.3  # nothing is known yet
+    load.took(0.25)
+    assert load.timeout(0.03) == 1.0
+    assert load.timeout(2.0) == 2.0
+    assert load.timeout(60.0) == 2.5
+    for _ in range(10):
+        load.took(2.0)
+    assert load.timeout(0.03) == 2.5
+
+
+def test_what_would_be_ready_in_time_only_if_its_call_is_a_quick_one_is_refused(line):
+    load = Load(LIMITS)
+    load.took(0.2)
+    fill(load, line, 5)
+    load.take(line)
+    assert load.refuses("acme:eu", 0.5)  # it would come after 0.4 s on average
+    assert load.refuses("acme:eu", 0.7) is None
+
+
 def test_an_overload_is_told_now_and_then():
     load = Load(LIMITS)
     assert [load.is_news() for _ in range(3)] == [True, False, False]

@@ -81,6 +81,21 @@ def test_what_is_settled_already_is_not_waited_for(patience):
     assert len(patience) == 0
 
 
+def test_where_the_system_had_no_thread_once_the_next_signature_brings_it(patience, monkeypatch):
+    """Whatever the deadline of that one is."""
+    first, second = pending(0.05), pending(60)
+
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        patience.add(first)
+    patience.add(second)
+    assert done(first).wait(10)
+    assert not second.done
+
+
 def test_closing_gives_up_what_waits_and_what_comes_later(patience):
     waiting, later = pending(600), pending(600)
     patience.add(waiting)

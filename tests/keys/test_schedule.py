@@ -72,17 +72,33 @@ def test_after_closing_nothing_is_done(schedule):
     assert not done.is_set()
 
 
+def no_thread(_):
+    raise RuntimeError("can't start new thread")
+
+
 def test_where_the_system_has_no_thread_the_next_thing_brings_one(schedule, monkeypatch):
     done = queue.Queue()
-
-    def start(_):
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", start)
+        patch.setattr(threading.Thread, "start", no_thread)
         schedule.after(0, lambda: done.put(1))
     schedule.after(0, lambda: done.put(2))
     assert [done.get(timeout=30), done.get(timeout=30)] == [1, 2]
+
+
+def test_where_the_system_had_no_thread_it_can_be_asked_once_more(schedule, monkeypatch):
+    done = threading.Event()
+    schedule.start()
+    assert threads_named("test-schedule") == []  # there is nothing to do
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        schedule.after(0, done.set)
+        schedule.start()
+    assert schedule.is_stuck
+    for _ in range(3):
+        schedule.start()
+    assert done.wait(30)
+    assert not schedule.is_stuck
+    assert len(threads_named("test-schedule")) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -183,11 +183,23 @@ class Endpoint:
         return f"the system has no thread for {self.name}; see its limits for this service"
 
     def _rouse(self, line: KeyLine, now: float) -> None:
-        """Let a line have a call, if it is worth one; under the lock."""
-        if not line.is_ready and line.may_go(now):
+        """Let a line have a call, as soon as it is worth one; under the lock."""
+        if line.is_ready:
+            return
+        if line.may_go(now):
             line.is_ready = True
             self._ready.append(line)
             self._wake()
+        elif line.waiting and not line.is_watched:
+            # The calls that hold it back may hang, and nothing else come.
+            line.is_watched = True
+            self._resources.expiry.at(line.held_until, lambda: self._look_again(line))
+
+    def _look_again(self, line: KeyLine) -> None:
+        with self._lock:
+            line.is_watched = False
+            if not self._closed:
+                self._rouse(line, time.monotonic())
 
     def _wake(self) -> None:
         """Let a thread make one call more; under the lock."""
@@ -275,9 +287,7 @@ class Endpoint:
             return
         # As long as the most patient one waits: the others are told at their own deadlines.
         left = max(pending.deadline for pending in wanted) - now
-        outcomes = line.ask(
-            wanted, min(left, self.limits.connect_timeout + self.limits.read_timeout)
-        )
+        outcomes = line.ask(wanted, self._load.timeout(left))
         seconds = time.monotonic() - now
         self._load.took(seconds)
         errors = [outcome for outcome in outcomes if isinstance(outcome, KeyBackendError)]

@@ -62,6 +62,8 @@ class KeyLine:
         self._begun: list[float] = []  # calls under way
         self.is_ready = False
         """Whether it stands in its endpoint's queue for a call."""
+        self.is_watched = False
+        """Whether its endpoint will look at it again by itself."""
 
     def may_go(self, now: float) -> bool:
         """Whether what waits is worth a call now, under the endpoint's lock.
@@ -74,6 +76,11 @@ class KeyLine:
         if waiting >= self._batch:
             return True
         return waiting > 0 and sum(now - each < _YOUNG for each in self._begun) < _AHEAD
+
+    @property
+    def held_until(self) -> float:
+        """When what waits and may not go may do so, if no call begins or ends until then."""
+        return self._begun[-_AHEAD] + _YOUNG
 
     def begin(self, now: float) -> None:
         """Count a call, under the endpoint's lock."""

@@ -25,7 +25,7 @@ _NEWS = 60.0  # seconds between two messages about an overload
 
 
 class Load:
-    """To be used under the lock of the endpoint, but for `took`.
+    """To be used under the lock of the endpoint, but for `took` and `timeout`.
 
     Args:
         limits: The endpoint's.
@@ -79,6 +79,19 @@ class Load:
         else:
             self._seconds = max(seconds, 1e-6)
 
+    def timeout(self, left: float) -> float:
+        """Return how many seconds a call may take.
+
+        As long as somebody waits for it, but at least a few times what calls take.  Under
+        overload each begins with hardly more time than it needs: if it were cut short for that, a
+        backend that is well would seem to be down, and quicker than it is.
+
+        Args:
+            left: Seconds until the deadline of what it is made for.
+        """
+        limits = self._limits
+        return min(max(left, _LEAP * self._seconds), limits.connect_timeout + limits.read_timeout)
+
     def refuses(self, name: str, left: float) -> str | None:
         """Say why one more signature is refused; None: it may wait.
 
@@ -97,7 +110,9 @@ class Load:
             return None
         # Where no thread has come for a while, all of them are in calls at least as slow.
         seconds = max(self._seconds, self._clock() - self._taken)
-        wait = (self.calls / limits.threads + 1) * seconds
+        # Calls differ: one that began with a mean call's time left would come too late as often
+        # as not, having taken the turn of another.  So there has to be time for one more.
+        wait = (self.calls / limits.threads + 1) * seconds + self._seconds
         if wait <= left:
             return None
         return (

@@ -69,6 +69,8 @@ class Patience:
                 if deadline < self._next:
                     self._next = deadline
                     self._expiry.at(deadline, self._ring)
+                elif self._expiry.is_stuck:
+                    self._expiry.start()
                 return
         self._give_up(pending)
 

@@ -45,7 +45,8 @@ class Schedule:
     def at(self, when: float, call: Callable[[], None]) -> None:
         """Call something, which must not raise, at a time of `time.monotonic`.
 
-        Where the system has no thread for it now, the next thing to do comes with another try.
+        Where the system has no thread for it now, the next thing to do comes with another try, as
+        does `start`.
 
         Args:
             when: The time.
@@ -56,12 +57,26 @@ class Schedule:
                 return
             heapq.heappush(self._due, (when, next(self._numbers), call))
             if self._thread is None:
-                thread = threading.Thread(target=self._run, daemon=True, name=self._name)
-                with contextlib.suppress(RuntimeError):
-                    thread.start()
-                    self._thread = thread
+                self._start()
             elif self._due[0][0] == when:
                 self._condition.notify()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether there is something to do, and the system had no thread for it."""
+        return self._thread is None and bool(self._due)
+
+    def start(self) -> None:
+        """Try once more to get a thread, where it `is_stuck`."""
+        with self._condition:
+            if self.is_stuck:
+                self._start()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, daemon=True, name=self._name)
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Call something, which must not raise, in so many seconds."""
