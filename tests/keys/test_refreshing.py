@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dkimcore.errors import KeyDenied, KeyNotFound, KeyUnavailable, KeyUnusable
+from dkimcore.errors import (
+    KeyDenied,
+    KeyNotFound,
+    KeyUnavailable,
+    KeyUnusable,
+    SettingsError,
+)
 from dkimcore.keys import KeyContext
 from dkimcore.keys.contain import Containment
 from dkimcore.keys.fetched import FetchedKey
@@ -146,6 +152,18 @@ def test_a_definite_answer_is_obeyed(site, error):
     assert site.heard.names() == ["key-withdrawn"]
     site.after(300)
     assert site.fetched == 1
+
+
+def test_a_setting_that_is_wrong_says_nothing_about_the_key(site):
+    """A child that was forked reads files of the section anew, which may be half replaced."""
+    site.after(300, SettingsError("ca.pem holds no certificate"))
+    assert site.stored.sign_digest(DIGEST)
+    (event,) = site.heard.events
+    assert event.event == "key-stale"
+    assert "ca.pem holds no certificate" in event.text
+    site.after(701)
+    with pytest.raises(KeyUnavailable):
+        site.stored.sign_digest(DIGEST)
 
 
 def test_silence_is_bridged_with_the_age_of_the_key(site):

@@ -255,6 +255,8 @@ def test_workers_may_take_longer_for_that_than_for_mail(vault, approle, tokens):
 
 def test_while_the_server_is_away_and_when_it_is_back(vault, milter):
     assert milter.passed(deliver(milter.address, mail(), INSIDE)) == ["ed", "rsa"]
+    opened = "key-opened"
+    eventually(lambda: [each["event"] for each in milter.log()].count(opened) == 4)  # two each
     vault.stop(kill=True)
     try:
         outcome = deliver(milter.address, mail(), INSIDE)

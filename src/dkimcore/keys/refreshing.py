@@ -12,7 +12,7 @@ import time
 from logging import ERROR, INFO, WARNING
 from typing import TYPE_CHECKING
 
-from dkimcore.errors import KeyBackendError
+from dkimcore.errors import ConfigError, KeyBackendError, KeyUnavailable
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.selfcheck import check_key
 
@@ -105,6 +105,9 @@ class Refresher:
     def _fetch(self) -> tuple[FetchedKey | None, KeyBackendError | None]:
         try:
             return self._key.refetch(), None
+        except ConfigError as exc:
+            # What an operator wrote says nothing about the key: a file may be half replaced.
+            return None, KeyUnavailable(self._contain(exc).problem, uri=self._stored.uri)
         except Exception as exc:  # noqa: BLE001 - whatever a backend raises is contained
             return None, self._contain(exc)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 
 import pytest
 
 from dkimcore.errors import KeyDenied, KeyUnavailable
+from dkimcore.keys import KeyContext
 from dkimcore.keys.secret import Secret
 from dkimcore.keys.vault.channel import Adapter, Channel
 from dkimcore.keys.vault.place import VaultPlace
+from dkimcore.keys.vault.tls import VaultTls
 from dkimcore.keys.vault.transport import Request, Transport
 from tests.servers.faults import Answer, vault_error
 
@@ -19,15 +20,18 @@ TOKEN = "s.canary-of-the-channel"
 
 
 @pytest.fixture
-def channel(proxy):
+def channel(proxy, sections):
+    section = sections(eu={"address": proxy.url}).get("vault")
+    place = VaultPlace.of(section, {})
+    tls = VaultTls(place, section, KeyContext(), tell=lambda *_: None, uri="x:y")
     transport = Transport(
-        VaultPlace(address=proxy.url),
-        context=ssl.create_default_context(),
+        place,
+        context=tls.context,
         connections=2,
         connect_timeout=1.0,
         read_timeout=1.5,
     )
-    made = Channel(transport, tls=None, address=proxy.url)
+    made = Channel(transport, tls=tls, address=proxy.url)
     yield made
     made.close()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,11 +26,14 @@ from dkimcore.errors import (
 from dkimcore.keys.permissions import read_private_file
 from dkimcore.keys.selfcheck import check_key
 from dkimcore.keys.uri import KeyUri
+from dkimcore.keys.vault.client import client_of
 from dkimcore.keys.vault.kv import open_key
 from dkimcore.testing import check_key_backend
+from tests.forked import fork
 from tests.keys.vault.waiting import eventually
 from tests.servers.faults import Answer, vault_error
 from tests.servers.openbaosetup import fresh_name
+from tests.servers.tls import Authority
 
 pytestmark = pytest.mark.server("openbao")
 
@@ -304,3 +310,77 @@ class TestFreshness:
         proxy.inject(vault_error(403, "permission denied"), match="/data/")
         with pytest.raises(KeyDenied):
             opened.refetch()
+
+    def test_a_refusal_of_a_token_that_was_replaced_meanwhile_does_not(self, opened, proxy):
+        """The token that lives is not the one that was refused, and is asked with once more."""
+        proxy.inject(vault_error(403, "permission denied"), match="/data/", times=1)
+        assert opened.refetch() is None
+
+    @pytest.mark.parametrize("way", ["role", "token"])
+    def test_nor_does_the_end_of_a_token_of_which_nothing_is_known(
+        self, vault, role_section, token_section, write, contexts, sections, put2, pem, ed, way
+    ):
+        """Without the policy default the server says the same to it as for a policy."""
+        if way == "role":
+            section = role_section(token_no_default_policy=True)
+        else:
+            made = vault.root.auth.token.create_orphan(
+                policies=[vault.policy], no_default_policy=True
+            )
+            token = made["auth"]["client_token"]
+            section = token_section() | {"token_file": write("token", token)}
+        context = contexts(sections(eu=section))
+        uri = f"vault-kv:{vault.kv2}/{put2({'key': pem(ed)})}?kv=2"
+        key = open_key(KeyUri.parse(uri), context)
+        if way == "role":
+            client = client_of(context, context.sections.get("vault"), uri="x")
+            token = client._tokens._grant.token.reveal()
+        vault.root.auth.token.revoke(token)
+        with pytest.raises(KeyUnavailable, match="the token may have ended"):
+            key.refetch()
+
+    @pytest.mark.parametrize("status", [400, 404])
+    def test_nor_does_a_server_that_says_nothing_about_the_token(self, opened, proxy, status):
+        proxy.inject(vault_error(403, "permission denied"), match="/data/")
+        proxy.inject(vault_error(status, "odd"), match="/lookup-self")
+        with pytest.raises(KeyUnavailable):
+            opened.refetch()
+
+    def test_nor_do_files_of_ours_that_are_half_replaced(
+        self, vault, token_section, tmp_path, contexts, sections, put2, pem, ed
+    ):
+        """A child that was forked opens its own connections when it fetches a key again."""
+        authority = Authority(tmp_path)
+        ours = authority.issue("mta.example.com")
+        files = {"ca": authority.file, "certificate": ours.certificate_file, "key": ours.key_file}
+        copies = {key: shutil.copy(file, tmp_path / key) for key, file in files.items()}
+        context = contexts(sections(eu=token_section(**copies)))
+        uri = f"vault-kv:{vault.kv2}/{put2({'key': pem(ed)})}"
+        key = open_key(KeyUri.parse(uri), context)
+        other = authority.issue("mta.example.com")
+        for name, octets in (("ca", b"half"), ("certificate", other.certificate)):
+            whole = Path(copies[name]).read_bytes()
+            Path(copies[name]).write_bytes(octets)
+            assert outcome_in_a_child(key) == "KeyUnavailable"
+            Path(copies[name]).write_bytes(whole)
+        assert outcome_in_a_child(key) == "None"
+
+
+def outcome_in_a_child(key):
+    """What becomes of a key that a child fetches again: the name of an error, or None."""
+    read, write = os.pipe()
+    child = fork()
+    if child == 0:
+        try:
+            try:
+                outcome = repr(key.refetch())
+            except Exception as exc:  # noqa: BLE001 - the parent wants to know
+                outcome = type(exc).__name__
+            os.write(write, outcome.encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        outcome = pipe.read()
+    os.waitpid(child, 0)
+    return outcome

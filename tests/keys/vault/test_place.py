@@ -20,6 +20,7 @@ def test_a_section_says_everything(read, tmp_path):
         {"VAULT_NAMESPACE": "x", "VAULT_CACERT": "/x"},
         address="https://vault.example.com:8200/",
         namespace="mail",
+        plain_http=True,
         ca="ca.pem",
         tls_server_name="v",
         certificate="/etc/c.pem",
@@ -30,6 +31,7 @@ def test_a_section_says_everything(read, tmp_path):
     assert place == VaultPlace(
         address="https://vault.example.com:8200",
         namespace="mail",
+        plain_http=True,
         ca=str(tmp_path / "ca.pem"),
         tls_server_name="v",
         certificate="/etc/c.pem",
@@ -123,8 +125,10 @@ def test_plain_http_to_others_must_be_meant(read):
 
 
 def test_plain_http_from_the_environment(read):
+    environ = {"VAULT_ADDR": "http://vault:8200"}
     with pytest.raises(ConfigError, match="plain_http = true"):
-        read({"VAULT_ADDR": "http://vault:8200"})
+        read(environ)
+    assert read(environ, plain_http=True).plain_http
 
 
 def test_certificate_and_key_go_together(read):

@@ -47,6 +47,7 @@ def refused(status, *errors, request=SIGN, body=None, retry_after=None, hidden=(
         (500, "1 error occurred:\n\t* crypto/rsa: input must be hashed message\n\n", KeyUnusable),
         (500, "past the max TTL, cannot renew", KeyUnusable),
         (400, "batch tokens cannot be renewed", KeyUnusable),
+        (500, "client identity during renewal not matching client identity", KeyUnusable),
         (503, "Vault is sealed", KeyUnavailable),
         # what others write, or the documentation says
         (400, "something else", KeyUnusable),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from dkimcore.errors import KeyDenied
 from dkimcore.keys.uri import KeyUri
 from dkimcore.keys.vault.client import client_of
 from dkimcore.keys.vault.transit import open_key
@@ -90,23 +92,36 @@ def test_an_answer_that_says_nothing_is_followed_by_a_login(opened, role_section
     observer.wait_for("login", 2)
 
 
-def test_a_refusal_for_a_policy_does_not_renew_more_often(opened, token_section, observer):
-    """Each refusal looks the token up, and there is one plan for it all the same."""
-    _, tokens = opened(token_section(period="1h"))
+@pytest.mark.parametrize("way", ["role", "token"])
+def test_refusals_for_a_policy_fill_no_memory_with_plans(
+    vault, opened, role_section, token_section, way
+):
+    """Each refusal looks the token up; a plan stays in memory for as long as the token lives."""
+    rules = f'path "{vault.transit}/keys/*" {{ capabilities = ["read"] }}'
+    policies = [vault.server.policy(rules)]
+    section = (
+        role_section(policies=policies, token_period="1h")
+        if way == "role"
+        else token_section(policies=policies, period="1h")
+    )
+    key, tokens = opened(section)
+    plans = key._context.resources.housekeeping._due
+    assert len(plans) == 1
     for _ in range(5):
-        tokens._pilot(
-            type("F", (), {"grant": None, "error": None, "done": _Done()})(),
-            lambda deadline, uri: tokens._grant,
-            time.monotonic() + 5,
-            "x:y",
-        )
-    assert tokens._renewal._plan == 6
-    tokens._renewal._act(tokens._grant, 1)
-    assert not observer.named("token-renewed")
-    tokens._renewal._act(tokens._grant, 6)
-    assert len(observer.named("token-renewed")) == 1
+        grant = tokens._grant
+        tokens.renew(replace(grant, proven=grant.proven - 100))
+        with pytest.raises(KeyDenied, match="capabilities"):
+            key.sign_digests([bytes(32)], timeout=5.0)
+        assert tokens._grant.proven > grant.proven - 100
+    assert len(plans) == 1
 
 
-class _Done:
-    def set(self):
-        pass
+def test_a_token_that_its_agent_renewed_is_renewed_at_another_time(opened, token_section):
+    key, tokens = opened(token_section(period="1h"))
+    plans = key._context.resources.housekeeping._due
+    # As after half an hour, in which only its agent has renewed it.
+    grant = tokens._grant
+    tokens.renew(replace(grant, renewed=grant.renewed - 1800, proven=grant.proven - 1800))
+    tokens.after_refusal(tokens._grant, deadline=time.monotonic() + 5, uri="x:y")
+    assert tokens._grant.renewed > grant.renewed
+    assert len(plans) == 2

@@ -129,6 +129,93 @@ class TestAfterTheEnd:
             key.sign()
         assert len(observer.named("login")) == 2
 
+    def test_the_next_login_for_a_refusal_is_made_later_each_time(
+        self, vault, opened, role_section, observer, aged
+    ):
+        """What nothing is known of is refused just the same: it is a policy that is to blame."""
+        rules = f'path "{vault.transit}/keys/*" {{ capabilities = ["read"] }}'
+        policies = [vault.server.policy(rules)]
+        key = opened(role_section(policies=policies, token_no_default_policy=True))
+        logins = []
+        for _ in range(5):
+            aged(key)  # by 100 seconds
+            with pytest.raises(KeyDenied, match="capabilities"):
+                key.sign()
+            logins.append(len(observer.named("login")))
+        # After 60 s, after 60 s again, and then after 120 s: the last was 200 s old.
+        assert logins == [2, 3, 3, 4, 4]
+
+
+class TestPatience:
+    """A login has its own time, and not what the message has that needs it first."""
+
+    def test_who_comes_first_with_little_time_left_takes_nobody_along(
+        self, vault, opened, role_section, proxy, aged, revoke
+    ):
+        before = accessors(vault)
+        key = opened(role_section(proxy.url, keys={"renew": False}))
+        revoke(aged(key))
+        slow = proxy.inject(Slow(seconds=0.5), match="/login")
+        errors, outcomes = [], []
+
+        def hurried():
+            try:
+                key.sign_digests([os.urandom(32)], timeout=0.2)
+            except KeyUnavailable as exc:
+                errors.append(exc)
+
+        first = threading.Thread(target=hurried)
+        first.start()
+        eventually(lambda: slow.hits)
+        others = [threading.Thread(target=lambda: outcomes.extend(key.sign())) for _ in range(3)]
+        for thread in others:
+            thread.start()
+        for thread in (first, *others):
+            thread.join()
+        assert [type(outcome) for outcome in outcomes] == [bytes] * 3
+        (error,) = errors
+        assert str(error).startswith(f"{vault.ed}: a login at")
+        assert slow.hits == 1
+        key._context.resources.close()
+        assert accessors(vault) <= before
+
+    def test_a_login_for_which_nobody_waits_any_more_is_the_next_one_s(
+        self, opened, role_section, proxy, aged, revoke, observer
+    ):
+        key = opened(role_section(proxy.url, keys={"renew": False}))
+        revoke(aged(key))
+        slow = proxy.inject(Slow(seconds=0.3), match="/login")
+        with pytest.raises(KeyUnavailable, match="takes too long"):
+            key.sign_digests([os.urandom(32)], timeout=0.2)
+        observer.wait_for("login", 2)
+        key.sign()
+        assert slow.hits == 1
+
+    def test_where_the_system_has_no_thread_for_it(
+        self, opened, role_section, aged, revoke, monkeypatch, observer
+    ):
+        key = opened(role_section(keys={"renew": False}))
+        revoke(aged(key))
+
+        def start(_):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+        key.sign()
+        assert len(observer.named("login")) == 2
+
+    def test_what_goes_wrong_in_its_thread_is_said_without_secrets(
+        self, vault, contexts, sections, capfd
+    ):
+        def secret(name):
+            raise ValueError("canary")
+
+        context = contexts(sections(eu={"address": vault.address}), secret=secret)
+        with pytest.raises(KeyUnavailable, match=r"failed with ValueError \(.*in secret") as caught:
+            open_key(KeyUri.parse(vault.ed), context)
+        assert "canary" not in str(caught.value)
+        assert "canary" not in capfd.readouterr().err
+
 
 class TestPolicies:
     def test_a_policy_is_no_reason_to_log_in_again(
@@ -165,6 +252,17 @@ class TestPolicies:
         assert "it could not be looked up" in observer.wait_for("login").text
         assert len(accessors(vault) - before) == 1
 
+    @pytest.mark.parametrize("status", [400, 404])
+    def test_no_answer_about_the_token_is_no_answer_about_the_key(
+        self, opened, role_section, proxy, aged, status
+    ):
+        key = opened(role_section(proxy.url))
+        aged(key)
+        proxy.inject(vault_error(403, "permission denied"), match="/sign/")
+        proxy.inject(vault_error(status, "odd"), match="/lookup-self")
+        with pytest.raises(KeyUnavailable, match="for auth/token/lookup-self"):
+            key.sign()
+
 
 class TestRefusedLogins:
     def test_it_is_not_tried_again_at_once(
@@ -199,13 +297,16 @@ class TestRefusedLogins:
             key.sign()
         assert len(observer.named("login")) == 1
 
-    def test_a_login_that_cannot_be_made_now_may_be_made_next(self, opened, role_section, proxy):
+    def test_a_login_that_cannot_be_made_now_may_be_made_next(
+        self, vault, opened, role_section, proxy
+    ):
         section = role_section(proxy.url)
         with (
             proxy.broken(vault_error(503, "Vault is sealed")),
-            pytest.raises(KeyUnavailable, match="it is sealed; unseal it"),
+            pytest.raises(KeyUnavailable, match="it is sealed; unseal it") as caught,
         ):
             opened(section)
+        assert str(caught.value).startswith(f"{vault.ed}: ")
         opened(section).sign()
 
     def test_who_waits_for_a_login_has_an_end_too(self, opened, role_section, proxy, aged, revoke):
@@ -274,6 +375,63 @@ class TestTokenFiles:
         key.sign()
         assert tokens_of(key)._grant is not before
 
+    def test_a_word_that_the_server_does_not_know_takes_no_living_token_s_place(
+        self, opened, token_section, write, tokens_of, monkeypatch, vault, observer
+    ):
+        """Half written, mistyped, or not replicated yet."""
+        monkeypatch.setattr(tokens, "_WATCH_SECONDS", 0.0)
+        key = opened(token_section())
+        before = tokens_of(key)._grant
+        write("token", "hvs.canary")
+        for _ in range(3):
+            key.sign()
+        assert tokens_of(key)._grant.token is before.token
+        (event,) = observer.named("token-doubted")
+        assert "is used until it ends" in event.text
+        assert "canary" not in event.text
+        write("token", vault.server.token([vault.policy]))
+        key.sign()
+        assert tokens_of(key)._grant.token is not before.token
+
+    def test_nor_does_it_when_a_policy_refuses(
+        self, vault, opened, token_section, write, tokens_of, aged
+    ):
+        rules = f'path "{vault.transit}/keys/*" {{ capabilities = ["read"] }}'
+        key = opened(token_section(policies=[vault.server.policy(rules)]))
+        before = aged(key)
+        write("token", "hvs.canary")
+        with pytest.raises(KeyDenied, match="capabilities"):
+            key.sign()
+        assert tokens_of(key)._grant.token is before.token
+
+    def test_one_that_may_not_look_itself_up_is_used_when_the_one_before_it_ends(
+        self, vault, opened, token_section, write, tokens_of, monkeypatch, revoke, aged, observer
+    ):
+        monkeypatch.setattr(tokens, "_WATCH_SECONDS", 0.0)
+        key = opened(token_section())
+        made = vault.root.auth.token.create_orphan(policies=[vault.policy], no_default_policy=True)
+        write("token", made["auth"]["client_token"])
+        key.sign()
+        assert len(observer.named("token-doubted")) == 1
+        revoke(aged(key))
+        (signature_data,) = key.sign()
+        assert type(signature_data) is bytes
+        assert not tokens_of(key)._grant.can_look
+
+    def test_one_that_another_node_knows_only_later_is_used_then(
+        self, vault, opened, token_section, write, tokens_of, monkeypatch, proxy, observer
+    ):
+        monkeypatch.setattr(tokens, "_WATCH_SECONDS", 0.0)
+        monkeypatch.setattr(tokens, "_DOUBT_SECONDS", 0.0)
+        key = opened(token_section(proxy.url))
+        fresh = vault.server.token([vault.policy])
+        proxy.inject(vault_error(403, "permission denied"), match="/lookup-self", times=1)
+        write("token", fresh)
+        key.sign()
+        assert len(observer.named("token-doubted")) == 1
+        key.sign()
+        assert tokens_of(key)._grant.token == Secret(fresh)
+
     def test_the_token_is_refused_and_there_is_no_other(self, opened, token_section, revoke, aged):
         key = opened(token_section())
         revoke(aged(key))
@@ -323,6 +481,43 @@ class TestClosing:
         with pytest.raises(Exception, match=r"permission denied|bad token"):
             vault.server.client(token).auth.token.lookup_self()
 
+    def test_one_that_was_replaced_is_given_back_after_the_calls_under_way(
+        self, vault, opened, role_section, tokens_of
+    ):
+        key = opened(role_section())
+        first = tokens_of(key)._grant
+        client = vault.server.client(first.token.reveal())
+        deadline = tokens.time.monotonic() + 5
+        tokens_of(key).log_in_again(first, deadline=deadline, uri="x:y")
+        accessor = client.auth.token.lookup_self()["data"]["accessor"]
+        key.sign()
+        eventually(lambda: accessor not in accessors(vault))
+        key.sign()
+
+    def test_one_that_waits_for_that_is_given_back_at_the_end(
+        self, vault, opened, role_section, tokens_of
+    ):
+        before = accessors(vault)
+        key = opened(role_section(keys={"read_timeout": 30}))
+        for _ in range(2):
+            kept = tokens_of(key)
+            kept.log_in_again(kept._grant, deadline=tokens.time.monotonic() + 5, uri="x:y")
+        assert len(accessors(vault) - before) == 3
+        key._context.resources.close()
+        assert accessors(vault) <= before
+
+    def test_one_that_was_found_and_replaced_is_its_owner_s(
+        self, vault, opened, token_section, write, tokens_of, monkeypatch, proxy
+    ):
+        monkeypatch.setattr(tokens, "_WATCH_SECONDS", 0.0)
+        key = opened(token_section(proxy.url))
+        first = tokens_of(key)._grant.token
+        write("token", vault.server.token([vault.policy]))
+        key.sign()
+        assert tokens_of(key)._grant.token != first
+        key._context.resources.close()
+        assert not [each for each in proxy.recent if "revoke" in each.path]
+
     def test_nobody_logs_in_after_that(self, opened, role_section, tokens_of, observer):
         kept = tokens_of(opened(role_section()))
         kept.close()
@@ -340,7 +535,7 @@ class TestClosing:
     def test_a_server_that_is_down_does_not_hold_us_up(
         self, opened, role_section, proxy, fault, observer, monkeypatch
     ):
-        monkeypatch.setattr(tokens, "_REVOKING", 0.2)
+        monkeypatch.setattr(tokens, "REVOKING_SECONDS", 0.2)
         key = opened(role_section(proxy.url))
         proxy.inject(fault)
         start = tokens.time.monotonic()

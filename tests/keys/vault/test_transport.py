@@ -210,15 +210,38 @@ class TestRedirects:
             ask(connect(proxy.url))
         assert proxy.requests == 3
 
-    @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://a:b@127.0.0.1", "file:///etc"])
-    def test_to_what_is_no_place_for_a_token(self, connect, proxy, url):
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("ftp://127.0.0.1", "http://canary:b@127.0.0.1", "file:///etc", "http://["),
+            *("http://[::1]vault.invalid", "http://vault.invalid:99999", "https://"),
+        ],
+    )
+    def test_to_what_is_no_url_of_a_vault(self, connect, proxy, url):
         proxy.inject(self.to(url))
-        with pytest.raises(KeyUnavailable, match="follow_redirects"):
+        with pytest.raises(KeyUnavailable, match="no URL of a Vault") as caught:
+            ask(connect(proxy.url, follow_redirects=True))
+        assert "canary" not in str(caught.value)
+
+    # The last is another host to some who read URLs; what is looked at is what is connected to.
+    @pytest.mark.parametrize(
+        "host", ["vault.invalid", "10.1.2.3:8200", "localhost.invalid", r"vault.invalid\@127.0.0.1"]
+    )
+    def test_in_plain_text_off_this_host_is_not_followed(self, connect, proxy, host):
+        """A section may not name such an address either."""
+        proxy.inject(self.to(f"http://{host}"))
+        with pytest.raises(KeyUnavailable, match=r"shows the token to everybody.*plain_http"):
             ask(connect(proxy.url, follow_redirects=True))
 
-    def test_to_what_is_no_url(self, connect, proxy):
-        proxy.inject(Answer(status=307, headers={"Location": "http://["}))
-        with pytest.raises(KeyUnavailable, match="no URL"):
+    def test_in_plain_text_is_followed_where_the_section_says_so(self, connect, proxy):
+        proxy.inject(self.to("http://vault.invalid"))
+        lax = connect(proxy.url, follow_redirects=True, plain_http=True)
+        with pytest.raises(KeyUnavailable, match="not in the DNS"):
+            ask(lax)
+
+    def test_with_tls_is_followed_to_any_host(self, connect, proxy):
+        proxy.inject(self.to("https://vault.invalid"))
+        with pytest.raises(KeyUnavailable, match="not in the DNS"):
             ask(connect(proxy.url, follow_redirects=True))
 
     def test_from_tls_to_plain_text_is_never_followed(self, connect, vault, elsewhere, tmp_path):
@@ -226,8 +249,10 @@ class TestRedirects:
         context = ssl.create_default_context(cafile=str(authority.file))
         with FaultProxy(vault.address, certificate=authority.issue()) as secure:
             secure.inject(self.to(elsewhere.url))
-            with pytest.raises(KeyUnavailable, match="follow_redirects"):
-                ask(connect(secure.url, context=context, follow_redirects=True))
+            for plain_http in (False, True):
+                keys = {"follow_redirects": True, "plain_http": plain_http}
+                with pytest.raises(KeyUnavailable, match="shows the token to everybody"):
+                    ask(connect(secure.url, context=context, **keys))
         assert elsewhere.requests == 0
 
 

@@ -8,19 +8,20 @@ follows when the token is refused, is left to `client` and `tokens`.
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from dkimcore.errors import KeyUnavailable
 from dkimcore.keys.vault.refusals import refusal
-from dkimcore.keys.vault.transport import Request
+from dkimcore.keys.vault.transport import Request, TlsFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dkimcore.keys.secret import Secret
     from dkimcore.keys.vault.tls import VaultTls
-    from dkimcore.keys.vault.transport import Transport
+    from dkimcore.keys.vault.transport import Reply, Transport
 
 __all__ = ["Adapter", "Channel", "Document"]
 
@@ -53,7 +54,7 @@ class Channel:
         uri: str,
         hidden: Sequence[Secret] = (),
     ) -> Document:
-        """Ask once.
+        """Ask once; again if our certificate was refused and there is another.
 
         Args:
             request: What is asked for.
@@ -66,7 +67,7 @@ class Channel:
             KeyDenied: The server refuses this token, or all without one.
             KeyBackendError: It refuses otherwise (see `refusals`), or did not answer.
         """
-        reply = self._transport.exchange(request, token=token, deadline=deadline, uri=uri)
+        reply = self._exchange(request, token=token, deadline=deadline, uri=uri)
         if reply.status >= 300:
             secrets = hidden if token is None else (token, *hidden)
             raise refusal(reply, request, uri=uri, address=self.address, hidden=secrets)
@@ -94,17 +95,24 @@ class Channel:
             )
         )
 
-    def show_certificate(self, *, uri: str) -> None:
-        """Read our certificate again, and show it on new connections from now on.
+    def show_certificate(self) -> None:
+        """Read our certificate again if it was replaced, and show it from now on."""
+        self._tls.look(self._transport.show, at_once=True)
 
-        Args:
-            uri: What errors name.
-
-        Raises:
-            KeyDenied: It cannot be used.
-        """
-        self._tls.load_certificate(uri=uri)
-        self._transport.drop()
+    def _exchange(
+        self, request: Request, *, token: Secret | None, deadline: float, uri: str
+    ) -> Reply:
+        self._tls.look(self._transport.show)
+        shown = self._tls.context
+        try:
+            return self._transport.exchange(request, token=token, deadline=deadline, uri=uri)
+        except TlsFailed as exc:
+            failure = exc
+        self.show_certificate()
+        # Another thread may have been the first to see the new one.
+        if self._tls.context is shown or time.monotonic() >= deadline:
+            raise failure
+        return self._transport.exchange(request, token=token, deadline=deadline, uri=uri)
 
     def close(self) -> None:
         """Close the connections."""

@@ -139,16 +139,8 @@ def _connected(context: KeyContext, section: BackendSection, uri: str) -> VaultC
     section.allow(*PLACE_KEYS, *LOGIN_KEYS, "batch")
     place = VaultPlace.of(section, os.environ)
     login = login_of(section, context, place)
-    tls = VaultTls(place, section, context, uri=uri)
     endpoint = endpoint_of(context, section)
     limits = endpoint.limits
-    transport = Transport(
-        place,
-        context=tls.context,
-        connections=limits.threads + _MORE_CONNECTIONS,
-        connect_timeout=limits.connect_timeout,
-        read_timeout=limits.read_timeout,
-    )
 
     def tell(
         level: int, event: str, text: str, fields: Mapping[str, str | int | float | None]
@@ -157,6 +149,14 @@ def _connected(context: KeyContext, section: BackendSection, uri: str) -> VaultC
             KeyEvent(level=level, event=event, text=text, endpoint=endpoint.name, fields=fields)
         )
 
+    tls = VaultTls(place, section, context, tell=tell, uri=uri)
+    transport = Transport(
+        place,
+        context=tls.context,
+        connections=limits.threads + _MORE_CONNECTIONS,
+        connect_timeout=limits.connect_timeout,
+        read_timeout=limits.read_timeout,
+    )
     channel = Channel(transport, tls=tls, address=place.address)
     tokens = Tokens(
         login,

@@ -1,4 +1,4 @@
-"""A login that one thread makes and others may wait for."""
+"""A login that is made once, and whoever needs a token waits for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError, KeyUnavailable
+from dkimcore.keys.events import survive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dkimcore.keys.vault.grant import Grant
 
 __all__ = ["Flight"]
@@ -19,14 +22,30 @@ class Flight:
     """One login.
 
     Attributes:
+        deadline: Until when it may take, on the clock of `time.monotonic`.
         done: Whether what it brought is known.
         grant: The token.
         error: Why there is none.
     """
 
+    deadline: float
     done: threading.Event = field(default_factory=threading.Event)
     grant: Grant | None = None
     error: KeyBackendError | None = None
+
+    def start(self, fly: Callable[[], None]) -> None:
+        """Make the login in a thread of its own, which outlives the message that needs it first.
+
+        Where the system has no thread for it, it is made before this returns.
+
+        Args:
+            fly: Makes it.
+        """
+        thread = threading.Thread(target=survive, args=(fly,), daemon=True, name="dkimcore-login")
+        try:
+            thread.start()
+        except RuntimeError:
+            fly()
 
     def result(self, address: str, *, uri: str) -> Grant:
         """Return the token, when it is `done`.

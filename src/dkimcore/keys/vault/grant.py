@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyDenied
@@ -18,6 +18,7 @@ Tell = Callable[[int, str, str, Mapping[str, str | int | float | None]], None]
 """Hears what happens: level, event, text, fields."""
 
 _LONGEST_LEASE = 3_155_760_000  # a hundred years, in seconds; a token may as well live for ever
+_ROUNDED = 1.5  # seconds by which two answers about one end may differ: they are whole seconds
 _MARGIN = 0.1  # of the lease, and a second at most: what the way to the server may take
 
 
@@ -64,6 +65,22 @@ class Grant:
         """Whether it has ended by itself."""
         end = self.end
         return end is not None and now >= end
+
+    def confirmed(self, seen: Grant) -> Grant:
+        """Return what is known of the token after it was found or looked up again.
+
+        Its lease stays the same one, unless somebody renewed the token or cut it: else each look
+        would be news to whoever plans for its end.
+
+        Args:
+            seen: What was seen of the same token.
+        """
+        kept = replace(seen, token=self.token, since=self.since, full=self.full)
+        if self.lease is None or seen.lease is None or self.is_over(seen.proven):
+            return kept
+        if abs(seen.renewed + seen.lease - self.renewed - self.lease) > _ROUNDED:
+            return kept
+        return replace(kept, lease=self.lease, renewed=self.renewed)
 
 
 def lease_of(value: object) -> float | None:

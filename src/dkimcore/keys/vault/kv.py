@@ -13,9 +13,16 @@ from __future__ import annotations
 from logging import INFO
 from typing import TYPE_CHECKING
 
+from hvac.api.auth_methods import Token
 from hvac.api.secrets_engines import KvV1, KvV2
 
-from dkimcore.errors import KeyBackendError, KeyUnavailable, KeyUriError
+from dkimcore.errors import (
+    ConfigError,
+    KeyBackendError,
+    KeyDenied,
+    KeyUnavailable,
+    KeyUriError,
+)
 from dkimcore.keys.events import KeyEvent
 from dkimcore.keys.fetched import FetchedKey
 from dkimcore.keys.memory import without_frames
@@ -84,6 +91,59 @@ class Secrets:
                 uri=self._uri,
             )
         return data, number
+
+    def read_again(self, version: int | None) -> tuple[dict[str, object], int | None]:
+        """Return a secret that was read before, and its version.
+
+        Args:
+            version: As of `read`.
+
+        Raises:
+            KeyUnavailable: Also where it is not the secret that something is wrong with: our
+                files, the login, or a token that may have ended.
+            KeyBackendError: As `read`; `KeyDenied` where a token that lives may not read it.
+        """
+        try:
+            client_of(self._context, self._section, uri=self._uri)
+        except (ConfigError, KeyBackendError) as exc:
+            problem = exc.problem if isinstance(exc, KeyBackendError) else str(exc)
+            raise KeyUnavailable(problem, uri=self._uri) from None
+        try:
+            return self._read_proven(version)
+        except LoginRefused as exc:
+            # This says nothing about the key, which goes on signing for a while.
+            raise KeyUnavailable(exc.problem, uri=self._uri) from None
+
+    def _read_proven(self, version: int | None) -> tuple[dict[str, object], int | None]:
+        try:
+            return self.read(version)
+        except LoginRefused:
+            raise
+        except KeyDenied as exc:
+            self._prove_login(exc)
+        return self.read(version)  # the first time it may have been another token, which had ended
+
+    def _prove_login(self, refusal: KeyDenied) -> None:
+        """Make sure that a policy is to blame for a refusal: the server says the same to the dead.
+
+        Raises:
+            LoginRefused: There is no token.
+            KeyUnavailable: It may have ended, or there is no answer.
+        """
+        client = client_of(self._context, self._section, uri=self._uri)
+
+        def look(timeout: float) -> None:
+            Token(client.adapter(timeout=timeout, uri=self._uri)).lookup_self()
+
+        try:
+            self._endpoint.call(look, uri=self._uri)
+        except (LoginRefused, KeyUnavailable):
+            raise
+        except KeyBackendError:
+            raise KeyUnavailable(
+                f"{refusal.problem}; the token may have ended, for it may not look itself up",
+                uri=self._uri,
+            ) from None
 
     def _read(self, version: int | None, timeout: float) -> Document:
         client = client_of(self._context, self._section, uri=self._uri)
@@ -168,10 +228,7 @@ def _open(uri: KeyUri, context: KeyContext, layout: Layout, version: int | None)
 
     def fetch() -> bytearray:
         try:
-            return layout.key_in(secrets.read(number)[0], uri=name)
-        except LoginRefused as exc:
-            # This says nothing about the key, which goes on signing for a while.
-            refusal: KeyBackendError = KeyUnavailable(exc.problem, uri=name)
+            return layout.key_in(secrets.read_again(number)[0], uri=name)
         except KeyBackendError as exc:
             refusal = without_frames(exc)
         raise refusal

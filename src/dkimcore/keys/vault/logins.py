@@ -167,7 +167,11 @@ class _Reader:
     def certificate(self) -> Login:
         if self._place.certificate is None:
             raise self._section.error('auth = "cert" needs the files certificate and key')
-        return _Certificate(mount=self._mount("cert"), role=self._section.text("name"))
+        return _Certificate(
+            mount=self._mount("cert"),
+            role=self._section.text("name"),
+            files=self._place.certificate_files,
+        )
 
     def _mount(self, default: str) -> str:
         mount = (self._section.text("mount", default) or default).strip("/")
@@ -298,14 +302,14 @@ class _Kubernetes:
 class _Certificate:
     name = "cert"
     is_ours = True
-    files: tuple[CredentialFile, ...] = ()
 
-    def __init__(self, *, mount: str, role: str | None) -> None:
+    def __init__(self, *, mount: str, role: str | None, files: tuple[CredentialFile, ...]) -> None:
         self._mount = mount
         self._role = role
+        self.files = files  # the channel shows them
 
     def obtain(self, channel: Channel, *, deadline: float, uri: str) -> Outcome:
-        channel.show_certificate(uri=uri)  # it may have been replaced since the last login
+        channel.show_certificate()  # it may have been replaced since the last login
         adapter = channel.adapter(token=None, deadline=deadline, uri=uri)
         # hvac's own method wants the files again, and makes connections with them.
         body: Mapping[str, object] = {} if self._role is None else {"name": self._role}

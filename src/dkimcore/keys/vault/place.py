@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from dkimcore.keys.vault.credentials import CredentialFile
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,6 +42,7 @@ class VaultPlace:
     Attributes:
         address: Scheme, host, port and perhaps a path before ``/v1``, without a "/" behind.
         namespace: The namespace that all its keys are in.
+        plain_http: Whether secrets may go to another host unencrypted.
         ca: File or folder with the certificates that are trusted; None: those of the system.
         tls_server_name: What its certificate must name; None: the host.
         certificate: Our certificate for TLS.
@@ -51,6 +54,7 @@ class VaultPlace:
 
     address: str
     namespace: str | None = None
+    plain_http: bool = False
     ca: str | None = None
     tls_server_name: str | None = None
     certificate: str | None = None
@@ -72,7 +76,7 @@ class VaultPlace:
         """
         address = section.text("address")
         place = _from_environment(section, environ) if address is None else _from(section, address)
-        _check_address(section, place.address)
+        _check_address(section, place)
         if place.namespace is not None and not _NAMESPACE.fullmatch(place.namespace):
             raise section.error("a namespace has no spaces and ASCII only", key="namespace")
         if (place.certificate is None) != (place.certificate_key is None):
@@ -80,6 +84,25 @@ class VaultPlace:
         if place.proxy is not None:
             _check_url(section, place.proxy, key="proxy")
         return place
+
+    @property
+    def certificate_files(self) -> tuple[CredentialFile, ...]:
+        """Our certificate and its key, if we have them."""
+        if self.certificate is None or self.certificate_key is None:
+            return ()
+        return (
+            CredentialFile(path=self.certificate, key="certificate"),
+            CredentialFile(path=self.certificate_key, key="key"),
+        )
+
+    def is_private(self, scheme: str | None, host: str) -> bool:
+        """Whether nobody on the way reads what is sent somewhere, or the section says so.
+
+        Args:
+            scheme: That of its URL.
+            host: Its host, an IPv6 address without brackets.
+        """
+        return scheme == "https" or (scheme == "http" and (self.plain_http or _is_loopback(host)))
 
 
 def ambient(environ: Mapping[str, str], name: str) -> str | None:
@@ -96,6 +119,7 @@ def _from(section: BackendSection, address: str) -> VaultPlace:
     return VaultPlace(
         address=address.rstrip("/"),
         namespace=section.text("namespace"),
+        plain_http=section.flag("plain_http", default=False),
         ca=section.path("ca"),
         tls_server_name=section.text("tls_server_name"),
         certificate=section.path("certificate"),
@@ -116,6 +140,7 @@ def _from_environment(section: BackendSection, environ: Mapping[str, str]) -> Va
     return VaultPlace(
         address=address.rstrip("/"),
         namespace=section.text("namespace") or ambient(environ, "NAMESPACE"),
+        plain_http=section.flag("plain_http", default=False),
         ca=section.path("ca") or ambient(environ, "CACERT") or ambient(environ, "CAPATH"),
         tls_server_name=section.text("tls_server_name") or ambient(environ, "TLS_SERVER_NAME"),
         certificate=certificate or ambient(environ, "CLIENT_CERT"),
@@ -126,13 +151,9 @@ def _from_environment(section: BackendSection, environ: Mapping[str, str]) -> Va
     )
 
 
-def _check_address(section: BackendSection, address: str) -> None:
-    scheme, host = _check_url(section, address, key="address")
-    if (
-        scheme == "http"
-        and not _is_loopback(host)
-        and not section.flag("plain_http", default=False)
-    ):
+def _check_address(section: BackendSection, place: VaultPlace) -> None:
+    scheme, host = _check_url(section, place.address, key="address")
+    if not place.is_private(scheme, host):
         raise section.error(
             f"http:// to {host} shows the token to everybody on the way; write https://, or "
             "plain_http = true where something else encrypts all of the way",

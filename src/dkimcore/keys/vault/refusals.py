@@ -76,7 +76,11 @@ _TEXTS: Final[tuple[tuple[str, type[KeyBackendError], str], ...]] = (
         KeyUnusable,
         "something is kept under this name already; choose a name for each selector",
     ),
-    (r"max TTL|cannot (be )?renew", KeyUnusable, "the token is renewed no more"),
+    (
+        r"max TTL|cannot (be )?renew|identity during renewal",
+        KeyUnusable,
+        "the token is renewed no more",
+    ),
     (r"sealed", KeyUnavailable, "it is sealed; unseal it"),
     (r"not initialized|uninitialized", KeyUnavailable, "it is not initialised"),
 )

@@ -20,6 +20,7 @@ from dkimcore.keys.vault.grant import lease_of
 
 if TYPE_CHECKING:
     from dkimcore.keys.schedule import Schedule
+    from dkimcore.keys.secret import Secret
     from dkimcore.keys.vault.channel import Channel
     from dkimcore.keys.vault.grant import Grant, Tell
     from dkimcore.keys.vault.tokens import Tokens
@@ -58,15 +59,21 @@ class Renewal:
         self._patience = patience
         self._tell = tell
         self._plan = 0  # what was planned before the last plan is not done
+        self._planned: tuple[Secret, float | None, float] | None = None
 
     def plan(self, grant: Grant) -> None:
-        """Renew a token in time.
+        """Renew a token in time; does nothing if that is planned.
 
         Args:
-            grant: The token, just obtained or renewed.
+            grant: The token.
         """
         if grant.lease is None or not (grant.renewable or self._tokens.is_ours):
             return
+        # A plan stays in memory until its day, and each refused request may come here.
+        planned = grant.token, grant.lease, grant.renewed
+        if planned == self._planned:
+            return
+        self._planned = planned
         wait = grant.lease * _WHEN * random.uniform(1 - _SPREAD, 1)  # noqa: S311
         self._schedule_act(grant, grant.renewed + wait)
 

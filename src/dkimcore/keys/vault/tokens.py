@@ -1,46 +1,49 @@
 """The login of a section: one token for all its keys, and a new one when it ends or is refused.
 
-However many threads are refused at once, one of them logs in and the others wait for it.  A
-login that is refused is not tried again for a while, so that it does not use up a secret_id or
-lock an account.  Renewing in the background is left to `renewal`.
+However many threads are refused at once, there is one login, and they wait for it.  A login that
+is refused is not tried again for a while, so that it does not use up a secret_id or lock an
+account.  What a token is worth is left to `appraisal`, renewing to `renewal`, giving back to
+`returns`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import replace
-from logging import ERROR, INFO, WARNING
+from logging import ERROR, WARNING
 from typing import TYPE_CHECKING
 
-from hvac.api.auth_methods import Token
-
-from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable
+from dkimcore.errors import KeyBackendError, KeyUnavailable
 from dkimcore.keys.memory import without_frames
+from dkimcore.keys.tracebacks import place_of
+from dkimcore.keys.vault.appraisal import ANY_KEY, Appraisal
 from dkimcore.keys.vault.credentials import stamps
 from dkimcore.keys.vault.flight import Flight
-from dkimcore.keys.vault.grant import Grant, LoginRefused, lease_of
+from dkimcore.keys.vault.grant import Grant, LoginRefused
 from dkimcore.keys.vault.renewal import Renewal
+from dkimcore.keys.vault.returns import REVOKING_SECONDS, Returns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dkimcore.keys.schedule import Schedule
-    from dkimcore.keys.secret import Secret
-    from dkimcore.keys.vault.channel import Channel, Document
+    from dkimcore.keys.vault.channel import Channel
     from dkimcore.keys.vault.credentials import Stamp
     from dkimcore.keys.vault.grant import Tell
-    from dkimcore.keys.vault.logins import Login, Outcome
+    from dkimcore.keys.vault.logins import Login
 
 __all__ = ["Tokens"]
 
 _REFUSED_SECONDS = 15.0  # that a refused login is remembered, unless its files change
 _PROVEN_SECONDS = 1.0  # that a token which was seen to live is not looked up again
 _BLIND_SECONDS = 60.0  # between logins for refusals, where a token may not look itself up
+_LONGEST_BLIND_SECONDS = 3600.0  # the same, where one login after another was refused so too
 _WATCH_SECONDS = 1.0  # between two looks whether a token file was replaced
+_DOUBT_SECONDS = 60.0  # between two looks at what may be no token
 _CLOSED = "its KeyStore is closed"
-_REVOKING = 2.0  # seconds for giving a token back when we end; servers write it to their disks
 
 
 class Tokens:
@@ -49,8 +52,8 @@ class Tokens:
     Args:
         login: How to log in.
         channel: Where.
-        schedule: For renewals.
-        patience: Seconds for a login or renewal in the background.
+        schedule: For renewals, and for what is given back.
+        patience: Seconds that a login or renewal may take, whoever waits for it.
         renews: Whether tokens are renewed.
         tell: Hears what happens.
         conceal: Takes each token, so that it is found where it must not show.
@@ -69,14 +72,24 @@ class Tokens:
     ) -> None:
         self._login = login
         self._channel = channel
+        self._patience = patience
         self._tell = tell
-        self._conceal = conceal
         self._lock = threading.Lock()
         self._grant: Grant | None = None
         self._flight: Flight | None = None
         self._refusal: tuple[float, tuple[Stamp, ...], LoginRefused] | None = None
         self._watched = 0.0
+        self._doubt: tuple[Stamp, ...] | None = None  # where what may be no token was found
+        self._doubted_until = math.inf
+        self._blind_seconds = _BLIND_SECONDS
+        self._blind_login = -math.inf
         self._is_closed = False
+        self._returns = Returns(
+            channel=channel, schedule=schedule, linger=patience, is_ours=login.is_ours, tell=tell
+        )
+        self._appraisal = Appraisal(
+            login, channel=channel, returns=self._returns, tell=tell, conceal=conceal
+        )
         self._renewal = (
             Renewal(self, channel=channel, schedule=schedule, patience=patience, tell=tell)
             if renews
@@ -118,9 +131,12 @@ class Tokens:
             LoginRefused: There is no other, and will be none until something changes.
             KeyBackendError: The login cannot be done now.
         """
+        used = self._latest(grant)
+        if used is not None and self._is_beyond_doubt(used):
+            return used
 
-        def reconsider(deadline: float, uri: str) -> Grant:
-            return self._reconsider(grant, deadline, uri)
+        def reconsider(deadline: float) -> Grant:
+            return self._reconsider(grant, deadline)
 
         return self._fly(grant, reconsider, deadline=deadline, uri=uri)
 
@@ -145,17 +161,22 @@ class Tokens:
 
     def is_in_use(self, grant: Grant) -> bool:
         """Whether a token is the one that is in use."""
+        return self._latest(grant) is not None
+
+    def _latest(self, grant: Grant) -> Grant | None:
+        """Return what is known of a token by now, if it is in use."""
         now = self._grant
-        return now is not None and now.token is grant.token
+        return now if now is not None and now.token is grant.token else None
 
     def renew(self, grant: Grant) -> None:
         """Take what is known of a token now, if it is still in use."""
         with self._lock:
-            if self.is_in_use(grant):
-                self._grant = grant
+            used = self._latest(grant)
+            if used is not None:
+                self._grant = replace(grant, stamp=used.stamp)
 
     def close(self) -> None:
-        """Give back a token that we asked for; one that was found is its owner's.
+        """Give back the tokens that we asked for; one that was found is its owner's.
 
         A login that is under way is waited for, for whoever makes it gives its token back.
         """
@@ -163,34 +184,22 @@ class Tokens:
             grant, self._grant = self._grant, None
             flight = self._flight
             self._is_closed = True
-        deadline = time.monotonic() + _REVOKING
-        if grant is not None and not grant.is_batch:
-            self._give_back(grant.token, deadline)
+        deadline = time.monotonic() + REVOKING_SECONDS
+        if grant is not None:
+            self._returns.now(grant, deadline=deadline)
+        self._returns.close(deadline=deadline)
         if flight is not None:
             flight.done.wait(max(0.0, deadline - time.monotonic()))
-
-    def _give_back(self, token: Secret, deadline: float) -> None:
-        """Let a token end that nobody will use."""
-        if not self._login.is_ours:
-            return
-        adapter = self._channel.adapter(token=token, deadline=deadline, uri="vault:")
-        try:
-            Token(adapter).revoke_self()
-        except KeyDenied:
-            pass  # it has ended, or may not do that
-        except KeyBackendError as exc:
-            text = f"a token was not given back, and ends by itself: {exc.problem}"
-            self._tell(WARNING, "token-kept", text, {})
 
     def _fly(
         self,
         stale: Grant | None,
-        work: Callable[[float, str], Grant],
+        work: Callable[[float], Grant],
         *,
         deadline: float,
         uri: str,
     ) -> Grant:
-        """Let one thread work on another token than a stale one, and all have it."""
+        """Have another token than a stale one, which is worked on once for all who want it."""
         with self._lock:
             if self._is_closed:
                 raise KeyUnavailable(_CLOSED, uri=uri)
@@ -198,40 +207,45 @@ class Tokens:
             if grant is not None and (stale is None or grant.token is not stale.token):
                 return grant
             flight = self._flight
-            leads = flight is None
+            is_new = flight is None
             if flight is None:
-                flight = self._flight = Flight()
-        if leads:
-            self._pilot(flight, work, deadline, uri)
-        elif not flight.done.wait(max(0.0, deadline - time.monotonic())):
+                # Whoever comes first may have little time left, and others have more.
+                until = max(deadline, time.monotonic() + self._patience)
+                flight = self._flight = Flight(deadline=until)
+        if is_new:
+            flight.start(lambda: self._pilot(flight, work))
+        if not flight.done.wait(max(0.0, deadline - time.monotonic())):
             problem = f"a login at {self._channel.address} takes too long"
             raise KeyUnavailable(problem, uri=uri)
         return flight.result(self._channel.address, uri=uri)
 
-    def _pilot(
-        self, flight: Flight, work: Callable[[float, str], Grant], deadline: float, uri: str
-    ) -> None:
+    def _pilot(self, flight: Flight, work: Callable[[float], Grant]) -> None:
         try:
-            flight.grant = work(deadline, uri)
+            flight.grant = work(flight.deadline)
         except KeyBackendError as exc:
             flight.error = without_frames(exc)
+        except Exception as exc:  # noqa: BLE001 - nobody calls this thread; and no text, for tokens
+            problem = f"a login at {self._channel.address} failed with {type(exc).__name__}"
+            flight.error = KeyUnavailable(f"{problem} ({place_of(exc)})", uri=ANY_KEY)
         finally:
-            self._land(flight, uri)
-        if flight.grant is not None and self._renewal is not None:
-            self._renewal.plan(flight.grant)
+            self._land(flight)
 
-    def _land(self, flight: Flight, uri: str) -> None:
+    def _land(self, flight: Flight) -> None:
         """Let all have what a login brought; after the end, nobody."""
         with self._lock:
-            grant, is_late = flight.grant, self._is_closed
+            grant, old, is_late = flight.grant, self._grant, self._is_closed
             if grant is not None and not is_late:
                 self._grant = grant
+                if old is not None and old.token != grant.token:
+                    self._returns.later(old)
             if is_late:
-                flight.grant, flight.error = None, KeyUnavailable(_CLOSED, uri=uri)
+                flight.grant, flight.error = None, KeyUnavailable(_CLOSED, uri=ANY_KEY)
             self._flight = None
         try:
-            if is_late and grant is not None and not grant.is_batch:
-                self._give_back(grant.token, time.monotonic() + _REVOKING)
+            if grant is not None and is_late:
+                self._returns.now(grant, deadline=time.monotonic() + REVOKING_SECONDS)
+            elif grant is not None and self._renewal is not None:
+                self._renewal.plan(grant)
         finally:
             flight.done.set()
 
@@ -240,141 +254,84 @@ class Tokens:
         if self._login.is_ours or now - self._watched < _WATCH_SECONDS:
             return False
         self._watched = now
-        return stamps(self._login.files) != grant.stamp
+        return now >= self._doubted_until or stamps(self._login.files) != grant.stamp
 
-    def _reconsider(self, grant: Grant, deadline: float, uri: str) -> Grant:
+    def _is_beyond_doubt(self, grant: Grant) -> bool:
+        """Whether nothing better is to be had for a token that was refused, for now."""
         now = time.monotonic()
         if now - grant.proven < _PROVEN_SECONDS and stamps(self._login.files) == grant.stamp:
-            return grant
-        if self._login.is_ours:
-            if grant.can_look:
-                if self._look(grant.token, deadline, uri) is not None:
-                    return replace(grant, proven=now)
-            elif now - grant.since < _BLIND_SECONDS:
-                return grant
-            return self._log_in(deadline, uri)
-        found = self._log_in(deadline, uri)
-        # The object stands for the token: the same one means that there is no other.
-        return replace(found, token=grant.token) if found.token == grant.token else found
+            return True
+        is_blind = self._login.is_ours and not grant.can_look
+        return is_blind and now - grant.since < self._blind_seconds
 
-    def _log_in(self, deadline: float, uri: str) -> Grant:
-        stamp = stamps(self._login.files)
-        self._respect_refusal(stamp, uri)
+    def _reconsider(self, grant: Grant, deadline: float) -> Grant:
+        """Look whether a token lives that was refused, and get another one if it does not."""
+        if not self._login.is_ours:
+            return self._log_in(deadline)
+        if grant.can_look:
+            if self._appraisal.lives(grant, deadline=deadline):
+                return replace(self._latest(grant) or grant, proven=time.monotonic())
+            return self._log_in(deadline)
+        fresh, now = self._log_in(deadline), time.monotonic()
+        # One after another is refused: it is a policy, and each login costs the server a token.
+        is_again = now - self._blind_login < 2 * _LONGEST_BLIND_SECONDS
+        longer = min(2 * self._blind_seconds, _LONGEST_BLIND_SECONDS)
+        self._blind_seconds = longer if is_again else _BLIND_SECONDS
+        self._blind_login = now
+        return fresh
+
+    def _log_in(self, deadline: float) -> Grant:
+        stamp, used = stamps(self._login.files), self._grant
+        self._respect_refusal(stamp)
         try:
-            outcome = self._login.obtain(self._channel, deadline=deadline, uri=uri)
-            grant, known = self._judged(outcome, stamp, deadline, uri)
+            outcome = self._login.obtain(self._channel, deadline=deadline, uri=ANY_KEY)
+            grant, known = self._appraisal.judge(outcome, stamp=stamp, used=used, deadline=deadline)
+            if used is not None and self._is_better(used, grant, deadline):
+                return self._kept(used, stamp)
         except KeyUnavailable:
             raise
         except KeyBackendError as exc:
-            refusal = LoginRefused(f"no login by {self._login.name}: {exc.problem}", uri=uri)
+            refusal = LoginRefused(f"no login by {self._login.name}: {exc.problem}", uri=ANY_KEY)
             self._refusal = time.monotonic() + _REFUSED_SECONDS, stamp, refusal
         else:
-            self._refusal = None
-            if self._grant is None or self._grant.token != grant.token:
-                self._tell_login(grant, known)
+            self._refusal = self._doubt = None
+            self._doubted_until = math.inf
+            if used is not None and used.token == grant.token:
+                # The object stands for the token: the same one means that there is no other.
+                return (self._latest(used) or used).confirmed(grant)
+            self._appraisal.tell_login(grant, known)
             return grant
         self._tell(ERROR, "login-refused", refusal.problem, {"auth": self._login.name})
         raise refusal
 
-    def _respect_refusal(self, stamp: tuple[Stamp, ...], uri: str) -> None:
+    def _respect_refusal(self, stamp: tuple[Stamp, ...]) -> None:
         if self._refusal is None:
             return
         until, refused, error = self._refusal
         left = until - time.monotonic()
         if left > 0 and refused == stamp:
-            raise LoginRefused(f"{error.problem}; not tried again for {left:.0f} s", uri=uri)
+            raise LoginRefused(f"{error.problem}; not tried again for {left:.0f} s", uri=ANY_KEY)
 
-    def _judged(
-        self, outcome: Outcome, stamp: tuple[Stamp, ...], deadline: float, uri: str
-    ) -> tuple[Grant, Document]:
-        """Ask what a new token is worth; one that is not to be used is given back."""
-        try:
-            return self._described(outcome, stamp, deadline, uri)
-        except KeyBackendError:
-            if not outcome.is_batch:
-                self._give_back(outcome.token, deadline)
-            raise
-
-    def _described(
-        self, outcome: Outcome, stamp: tuple[Stamp, ...], deadline: float, uri: str
-    ) -> tuple[Grant, Document]:
-        """Ask what a new token is worth."""
-        self._conceal(outcome.token.reveal())
-        now = time.monotonic()
-        lease, renewable, is_batch = outcome.lease, outcome.renewable, outcome.is_batch
-        known = self._look_at_new(outcome.token, deadline, uri)
-        if known is not None:
-            if known.get("num_uses"):
-                raise KeyDenied(
-                    "the token may be used a limited number of times, and mail has no number; "
-                    "set token_num_uses=0",
-                    uri=uri,
-                )
-            # Whole seconds, rounded down: what a login says of its token is more exact.
-            if known.get("expire_time") is None:
-                lease = None
-            elif lease is None and isinstance(known.get("ttl"), int):
-                lease = lease_of(known.get("ttl")) or 0.0  # less than a second
-            renewable = known.get("renewable") is True
-            is_batch = known.get("type") == "batch"
-        elif self._could_look(outcome.token):
-            raise KeyDenied(
-                "the token has ended, or may not look itself up any more; see whether the agent "
-                "that renews it runs, or write another",
-                uri=uri,
-            )
-        grant = Grant(
-            token=outcome.token,
-            since=now,
-            renewed=now,
-            proven=now,
-            lease=lease,
-            full=lease,
-            renewable=renewable,
-            can_look=known is not None,
-            is_batch=is_batch,
-            stamp=stamp,
-        )
-        return grant, known or {}
-
-    def _could_look(self, token: Secret) -> bool:
-        """Whether a token that was found is the one in use, and lived when it was looked up."""
-        grant = self._grant
+    def _is_better(self, used: Grant, found: Grant, deadline: float) -> bool:
+        """Whether the token in use lives, and what was found in its place may be none."""
         return (
             not self._login.is_ours
-            and grant is not None
-            and grant.can_look
-            and grant.token == token
+            and used.can_look
+            and not used.is_over(time.monotonic())
+            and not found.can_look
+            and self._appraisal.lives(used, deadline=deadline)
         )
 
-    def _look_at_new(self, token: Secret, deadline: float, uri: str) -> Document | None:
-        """Look a new token up; one that we asked for is good without that, and would be lost."""
-        try:
-            return self._look(token, deadline, uri)
-        except KeyUnavailable:
-            if not self._login.is_ours:
-                raise
-            return None
-
-    def _look(self, token: Secret, deadline: float, uri: str) -> Document | None:
-        """Look a token up; None: it has ended, or may not do that (no default policy)."""
-        adapter = self._channel.adapter(token=token, deadline=deadline, uri=uri)
-        try:
-            document = Token(adapter).lookup_self()
-        except KeyDenied:
-            return None
-        data = document.get("data")
-        return data if isinstance(data, dict) else {}
-
-    def _tell_login(self, grant: Grant, known: Document) -> None:
-        policies = known.get("policies")
-        names = ",".join(map(str, policies)) if isinstance(policies, list) else ""
-        lasts = "without end" if grant.lease is None else f"for {grant.lease:.0f} s"
-        verb = "logged in" if self._login.is_ours else "found a token"
-        if not grant.can_look:
-            lasts = "of which nothing is known, for it could not be looked up"
-        elif not grant.renewable and grant.lease is not None:
-            lasts += ", not renewable"
-        text = f"{verb} at {self._channel.address} by {self._login.name}, {lasts}"
-        fields = {"auth": self._login.name, "policies": names[:200], "ttl": grant.lease}
-        self._tell(INFO, "login", text, fields)
+    def _kept(self, used: Grant, stamp: tuple[Stamp, ...]) -> Grant:
+        """Stay with the token in use; what was found is looked at again when that is refused."""
+        now = time.monotonic()
+        self._doubted_until = now + _DOUBT_SECONDS  # another node may know it by then
+        if self._doubt != stamp:
+            self._doubt = stamp
+            text = (
+                "another token was found, which may not look itself up, or is none: the one "
+                "before it lives, and is used until it ends; see whether the new one was written "
+                "in full, and give it the policy default"
+            )
+            self._tell(WARNING, "token-doubted", text, {"auth": self._login.name})
+        return replace(self._latest(used) or used, proven=now, stamp=stamp)

@@ -2,7 +2,8 @@
 
 Every exchange is tried once, within the time it is given.  A reply has at most
 `MAX_REPLY_OCTETS`.  A redirect to another host is followed only where the section allows it,
-for the token goes along.  Nothing is read from the environment: neither proxies nor ~/.netrc.
+for the token goes along, and to none that the section's address could not be.  Nothing is read
+from the environment: neither proxies nor ~/.netrc.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import time
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3 import exceptions as http_errors
+from urllib3.util import parse_url
 
 from dkimcore.errors import KeyUnavailable
 from dkimcore.keys.quiet import quiet_loggers
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from dkimcore.keys.secret import Secret
     from dkimcore.keys.vault.place import VaultPlace
 
-__all__ = ["MAX_REPLY_OCTETS", "Reply", "Request", "Transport"]
+__all__ = ["MAX_REPLY_OCTETS", "Reply", "Request", "TlsFailed", "Transport"]
 
 # An entry of the integrated storage has 1 MiB at most, and JSON escapes some of its octets.  A
 # Transit key of 1000 versions, or the signatures of 64 digests, take less.
@@ -39,7 +41,30 @@ _REDIRECTS = (301, 302, 307, 308)
 _MAX_REDIRECTS = 2  # from a standby node to the active one, and once more when that has changed
 _LONGEST_PAUSE = 3600.0  # seconds: the most that is taken from Retry-After
 
+# What a server says of the certificate that we show, as OpenSSL calls it: why, and what to do.
+_REFUSED_CERTIFICATES: Final = {
+    "CERTIFICATE_EXPIRED": "it has expired; write a new one there, with its key",
+    "CERTIFICATE_REVOKED": "it was revoked; write a new one there, with its key",
+    "UNKNOWN_CA": (
+        "the server does not trust the authority that signed it; take one of an authority that "
+        "it does, or add this one to tls_client_ca_file of its listener"
+    ),
+    "BAD_CERTIFICATE": (
+        "it has expired, or is of an authority that the server does not trust; see the server's "
+        "log, and write another one there, with its key"
+    ),
+    "CERTIFICATE_REQUIRED": (
+        "it takes none of this kind; write one with an ECDSA or RSA key there, with its key"
+    ),
+    "UNSUPPORTED_CERTIFICATE": "it is not for clients; write one with the usage clientAuth there",
+    "CERTIFICATE_UNKNOWN": "see the server's log, and write another one there, with its key",
+}
+
 quiet_loggers("hvac", "requests", "urllib3")
+
+
+class TlsFailed(KeyUnavailable):
+    """There is no reply for TLS failed; it may be our certificate that was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +170,7 @@ class Transport:
             uri: What errors name.
 
         Raises:
+            TlsFailed: TLS failed.
             KeyUnavailable: There is no reply, or one that is too long or leads elsewhere.
         """
         headers = dict(self._headers)
@@ -180,6 +206,7 @@ class Transport:
         uri: str,
     ) -> tuple[Reply, str | None]:
         """Return the reply, and where else it says to ask."""
+        failure = KeyUnavailable
         try:
             response = self._pools.urlopen(
                 request.method,
@@ -193,7 +220,8 @@ class Transport:
             )
             body = _read(response)
         except (http_errors.HTTPError, HTTPException, OSError) as exc:
-            problem = _explain(exc, self._place)
+            problem, refusal = _explain(exc, self._place), _tls_error(exc)
+            failure = KeyUnavailable if refusal is None else TlsFailed
         else:
             if body is not None:
                 location = response.headers.get("Location")
@@ -204,35 +232,58 @@ class Transport:
                 f"{self._place.address} answered with more than {MAX_REPLY_OCTETS} octets; see "
                 "what listens there"
             )
-        raise KeyUnavailable(problem, uri=uri)
+        raise failure(problem, uri=uri)
 
     def _redirected(self, url: str, location: str, uri: str) -> str:
         """Return where to ask, if the token may go there."""
+        place = self._place
         try:
             target = urljoin(url, location)
-            here, there = urlsplit(url), urlsplit(target)
+            # As urllib3 reads it, for that is where the token would go.
+            here, there = parse_url(url), parse_url(target)
+            is_url = there.scheme in ("http", "https") and there.host and there.auth is None
         except ValueError:
+            is_url = False
+        if not is_url:
             raise KeyUnavailable(
-                f"{self._place.address} redirects to what is no URL; see what stands in front "
-                "of it",
+                f"{place.address} redirects to what is no URL of a Vault; see what stands in "
+                "front of it",
                 uri=uri,
-            ) from None
-        same = (here.scheme, here.netloc) == (there.scheme, there.netloc)
-        safe = there.scheme in ("https", urlsplit(self._place.address).scheme)
-        if same or (self._place.follow_redirects and safe and "@" not in there.netloc):
+            )
+        if (here.scheme, here.netloc) == (there.scheme, there.netloc):
             return target
-        raise KeyUnavailable(
-            f"{self._place.address} is a standby node and redirects to {there.netloc[:253]!r}, "
-            "where the token does not go unasked; name the active node or a load balancer that "
-            "finds it, or write follow_redirects = true",
-            uri=uri,
-        )
+        where = f"{there.scheme}://{there.netloc}"[:253]
+        if not place.follow_redirects:
+            raise KeyUnavailable(
+                f"{place.address} is a standby node and redirects to {where!r}, where the token "
+                "does not go unasked; name the active node or a load balancer that finds it, or "
+                "write follow_redirects = true",
+                uri=uri,
+            )
+        # What begins with TLS does not end without it, wherever that is.
+        is_downgrade = (here.scheme, there.scheme) == ("https", "http")
+        if is_downgrade or not place.is_private(there.scheme, (there.host or "").strip("[]")):
+            raise KeyUnavailable(
+                f"{place.address} redirects to {where!r}, which shows the token to everybody on "
+                "the way; write https:// into the api_addr of its nodes, or, where address is "
+                "http:// too and something else encrypts all of the way, plain_http = true",
+                uri=uri,
+            )
+        return target
 
-    def drop(self) -> None:
-        """Close the connections that are not in use."""
+    def show(self, context: ssl.SSLContext) -> None:
+        """Make all further connections with another context; those that wait are closed.
+
+        Args:
+            context: For TLS.
+        """
+        # The pools are told apart by it, so none with the old one gets new connections.
+        self._pools.connection_pool_kw["ssl_context"] = context
         self._pools.clear()
 
-    close = drop
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._pools.clear()
 
 
 def _read(response: BaseHTTPResponse) -> bytes | None:
@@ -263,11 +314,11 @@ def _pause(text: str | None) -> float | None:
 
 def _explain(exc: Exception, place: VaultPlace) -> str:
     """Say why there is no reply, and what may help."""
-    cause = getattr(exc, "reason", None) or exc
     if isinstance(exc, http_errors.ProxyError):
         return f"the proxy {place.proxy} does not lead to {place.address}; see its log"
-    if isinstance(exc, http_errors.SSLError) or isinstance(cause, ssl.SSLError):
-        return _explain_tls(exc, place)
+    failure = _tls_error(exc)
+    if failure is not None:
+        return _explain_tls(failure, place)
     if isinstance(exc, http_errors.NameResolutionError):
         return f"the host of {place.address} is not in the DNS, or the DNS does not answer"
     if isinstance(exc, http_errors.NewConnectionError):
@@ -279,16 +330,34 @@ def _explain(exc: Exception, place: VaultPlace) -> str:
     return f"{place.address} closed the connection without an answer ({type(exc).__name__})"
 
 
-def _explain_tls(exc: Exception, place: VaultPlace) -> str:
+def _tls_error(exc: Exception) -> ssl.SSLError | None:
+    """Return the error of TLS for which there is no reply, if that is why."""
+    if not isinstance(exc, http_errors.SSLError | ssl.SSLError):
+        return None
     seen: BaseException | None = exc
     while seen is not None and not isinstance(seen, ssl.SSLError):
         inner = seen.args[0] if seen.args else None
         seen = inner if isinstance(inner, BaseException) else seen.__cause__ or seen.__context__
-    if isinstance(seen, ssl.SSLCertVerificationError):
+    return seen
+
+
+def _explain_tls(failure: ssl.SSLError, place: VaultPlace) -> str:
+    if isinstance(failure, ssl.SSLCertVerificationError):
         trusted = "those of the system" if place.ca is None else place.ca
         return (
-            f"the certificate of {place.address} is not to be trusted: {seen.verify_message}; "
+            f"the certificate of {place.address} is not to be trusted: {failure.verify_message}; "
             f"trusted authorities: {trusted} (ca=), name: tls_server_name="
         )
-    reason = getattr(seen, "reason", None) or "no reason given"
+    reason = failure.reason or "no reason given"
+    refused = _REFUSED_CERTIFICATES.get(reason.partition("_ALERT_")[2])
+    if refused is not None and place.certificate is None:
+        return (
+            f"{place.address} lets nobody in without a certificate that it trusts ({reason}); "
+            "name the files of one and of its key (certificate=, key=)"
+        )
+    if refused is not None:
+        return (
+            f"{place.address} refuses our certificate {place.certificate} (certificate=, "
+            f"{reason}): {refused}; it is read when it changes"
+        )
     return f"TLS with {place.address} failed: {reason}; see whether it speaks TLS there"
