@@ -192,17 +192,15 @@ class TestPatience:
         assert slow.hits == 1
 
     def test_where_the_system_has_no_thread_for_it(
-        self, opened, role_section, aged, revoke, monkeypatch, observer
+        self, opened, role_section, monkeypatch, observer
     ):
-        key = opened(role_section(keys={"renew": False}))
-        revoke(aged(key))
-
         def start(_):
             raise RuntimeError("can't start new thread")
 
+        section = role_section(keys={"renew": False})
         monkeypatch.setattr(threading.Thread, "start", start)
-        key.sign()
-        assert len(observer.named("login")) == 2
+        opened(section).sign()
+        assert len(observer.named("login")) == 1
 
     def test_what_goes_wrong_in_its_thread_is_said_without_secrets(
         self, vault, contexts, sections, capfd

@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError, KeyUnavailable
-from dkimcore.keys.events import survive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dkimcore.keys.vault.grant import Grant
 
 __all__ = ["Flight"]
@@ -32,20 +29,6 @@ class Flight:
     done: threading.Event = field(default_factory=threading.Event)
     grant: Grant | None = None
     error: KeyBackendError | None = None
-
-    def start(self, fly: Callable[[], None]) -> None:
-        """Make the login in a thread of its own, which outlives the message that needs it first.
-
-        Where the system has no thread for it, it is made before this returns.
-
-        Args:
-            fly: Makes it.
-        """
-        thread = threading.Thread(target=survive, args=(fly,), daemon=True, name="dkimcore-login")
-        try:
-            thread.start()
-        except RuntimeError:
-            fly()
 
     def result(self, address: str, *, uri: str) -> Grant:
         """Return the token, when it is `done`.

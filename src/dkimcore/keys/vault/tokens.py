@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyBackendError, KeyUnavailable
 from dkimcore.keys.memory import without_frames
+from dkimcore.keys.opening import Openers
 from dkimcore.keys.tracebacks import place_of
 from dkimcore.keys.vault.appraisal import ANY_KEY, Appraisal
 from dkimcore.keys.vault.credentials import stamps
@@ -77,6 +78,9 @@ class Tokens:
         self._lock = threading.Lock()
         self._grant: Grant | None = None
         self._flight: Flight | None = None
+        # A thread that outlives the message that needs a login first, and does not end with it:
+        # whoever forks right after that would have a child that cannot use OpenSSL (`opening`).
+        self._pilots = Openers(1)
         self._refusal: tuple[float, tuple[Stamp, ...], LoginRefused] | None = None
         self._watched = 0.0
         self._doubt: tuple[Stamp, ...] | None = None  # where what may be no token was found
@@ -212,8 +216,8 @@ class Tokens:
                 # Whoever comes first may have little time left, and others have more.
                 until = max(deadline, time.monotonic() + self._patience)
                 flight = self._flight = Flight(deadline=until)
-        if is_new:
-            flight.start(lambda: self._pilot(flight, work))
+        if is_new and not self._pilots.begin(lambda: self._pilot(flight, work)):
+            self._pilot(flight, work)  # the system has no thread for it
         if not flight.done.wait(max(0.0, deadline - time.monotonic())):
             problem = f"a login at {self._channel.address} takes too long"
             raise KeyUnavailable(problem, uri=uri)
