@@ -10,7 +10,7 @@ import pytest
 
 from dkimcore.errors import KeyUnavailable
 from dkimcore.keys.turns import Turns
-from tests.forked import fork
+from tests.forked import child_doing, fork, succeeded
 
 
 def soon(seconds=20.0):
@@ -49,14 +49,7 @@ def test_who_waits_has_an_end(is_forked):
         if not is_forked:
             assert is_refused(turns)
             return
-        child = fork()
-        if child == 0:
-            status = 1
-            try:
-                status = 0 if is_refused(turns) else 2
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert succeeded(child_doing(lambda: is_refused(turns)))
 
 
 def is_refused(turns):
@@ -84,18 +77,16 @@ def test_a_child_that_was_forked_in_a_turn_can_have_the_next():
     turns = Turns()
     turns.share()
     read, write = os.pipe()
+
+    def work():
+        os.read(read, 1)
+        with turns.taken("token", soon(), uri="x:y"):
+            pass
+
     with turns.taken("token", soon(), uri="x:y"):
-        child = fork()
-        if child == 0:
-            status = 1
-            try:
-                os.read(read, 1)
-                with turns.taken("token", soon(), uri="x:y"):
-                    status = 0
-            finally:
-                os._exit(status)
+        child = child_doing(work)
     os.write(write, b"!")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert succeeded(child)
     os.close(read)
     os.close(write)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from dkimcore.keys.store import KeyStore
 from dkimcore.keys.turns import TURNS
-from tests.forked import fork
+from tests.forked import child_doing, succeeded
 from tests.servers import requires_server
 from tests.servers.softhsm import SoftHsm
 
@@ -23,17 +21,11 @@ def test_workers_that_open_keys_at_once_leave_softhsm_its_token(monkeypatch):
             monkeypatch.setenv(name, value)
         uri = hsm.add_ed25519().uri
         TURNS.share()
-        children = []
-        for _ in range(3):
-            child = fork()
-            if child == 0:
-                status = 1
-                try:
-                    for _ in range(30):
-                        with KeyStore() as store:
-                            store.get(uri).sign_digest(bytes(32))
-                    status = 0
-                finally:
-                    os._exit(status)
-            children.append(child)
-        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 3
+
+        def work():
+            for _ in range(30):
+                with KeyStore() as store:
+                    store.get(uri).sign_digest(bytes(32))
+
+        children = [child_doing(work) for _ in range(3)]
+        assert list(map(succeeded, children)) == [True] * 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import subprocess
 import sys
@@ -13,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dkimcore.errors import KeyBackendError, KeyDenied, KeyUnavailable, KeyUnusable
-from tests.forked import fork
+from tests.forked import child_doing, succeeded
 
 pytestmark = [pytest.mark.server("softhsm"), pytest.mark.server("gcc")]
 
-MAIN = os.getpid()
 PIN_REFUSED = {0xA0: "PIN_INCORRECT", 0xA1: "PIN_INVALID", 0xA2: "PIN_LEN_RANGE"} | {
     0xA3: "PIN_EXPIRED",
     0xA4: "PIN_LOCKED",
@@ -88,18 +86,13 @@ def test_a_wrong_pin_is_known_again_by_the_child_of_a_process(context, token, sh
 
     uri = KeyUri.parse(token.uri(token.rsa, module=shim.path, pin=False))
     given = context(lambda _: wrong_pin)
-    with pytest.raises(KeyDenied):
-        open_key(uri, given)
-    child = fork()
-    if child == 0:
-        status = 1
-        try:
+
+    def work():
+        with pytest.raises(KeyDenied):
             open_key(uri, given)
-        except KeyDenied:
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    work()
+    assert succeeded(child_doing(work))
     assert shim.calls("C_Login") == 1
 
 
@@ -169,17 +162,13 @@ def test_so_do_four_children_wherever_the_pin_is(
     shim.set("tries", 3)
     shim.delay("C_Login", 0.2)
     TURNS.share()
-    children = [fork() for _ in range(4) if os.getpid() == MAIN]
-    if os.getpid() != MAIN:
-        status = 1
-        try:
+
+    def work():
+        with pytest.raises(KeyDenied):
             open_key(uri, given)
-        except KeyDenied:
-            status = 0
-        finally:
-            os._exit(status)
-    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    assert statuses == [0] * 4
+
+    children = [child_doing(work) for _ in range(4)]
+    assert list(map(succeeded, children)) == [True] * 4
     assert shim.calls("C_Login") == 2
 
 
