@@ -270,7 +270,10 @@ class EngineKeys:
         single = self._choice.single
         if not self._settings.hosts.signs:
             return
-        TURNS.share()
+        if "pkcs11" in self.schemes or any(
+            section.kind == "pkcs11" for section in self.sections.backends.values()
+        ):
+            TURNS.share()
         if single is not None and is_remote(single.key_uri):
             problem = import_backends([KeyUri.parse(single.key_uri).scheme])
             if problem:

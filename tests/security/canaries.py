@@ -55,7 +55,7 @@ class Canaries:
         forms = {octets, octets.hex().encode(), octets.hex().upper().encode()}
         forms |= {quote(octets).encode(), quote(octets, safe="").encode()}
         forms |= {json.dumps(octets.decode("latin-1"))[1:-1].encode()}
-        forms |= {repr(octets)[2:-1].encode(), *_base64(octets)}
+        forms |= _printed(octets) | _base64(octets)
         with self._lock:
             self._forms.update(dict.fromkeys(forms, name))
 
@@ -98,6 +98,11 @@ class Canaries:
         return {path: names for path, names in found.items() if names}
 
 
+def _printed(octets: bytes) -> set[bytes]:
+    """What Python prints of a secret: of its quotes one kind is escaped if both are around."""
+    return {repr(octets)[2:-1].encode(), repr(b'"' + octets)[3:-1].encode()}
+
+
 def _base64(octets: bytes) -> set[bytes]:
     """What a secret looks like in base64, wherever it begins in what was encoded."""
     forms = set()
@@ -122,7 +127,7 @@ def _pieces(der: bytes, start: int) -> set[bytes]:
     forms = set()
     for position in range(start, len(der) - OCTETS, STEP):
         piece = der[position : position + OCTETS]
-        forms |= {piece, piece.hex().encode(), repr(piece)[2:-1].encode()}
+        forms |= {piece, piece.hex().encode(), *_printed(piece)}
     encoded = base64.b64encode(der)
     for position in range(start * 4 // 3 + 4, len(encoded) - PIECE, STEP):
         piece = encoded[position : position + PIECE]

@@ -53,6 +53,14 @@ def test_a_leak_in_any_form_is_found(number):
     assert not canaries.found_in(f"{RSA.public_key.encode()!r} {SEED.key_record()!r} {RSA!r}")
 
 
+def test_quotes_in_what_is_printed_hide_nothing():
+    canaries = Canaries()
+    secret = b"it's a secret"
+    canaries.add("secret", secret)
+    for octets in (secret, secret + b'"', b'"' + secret):
+        assert canaries.found_in(repr(octets)) == {"secret"}
+
+
 SECRET = "canary-self-test-0123"
 
 

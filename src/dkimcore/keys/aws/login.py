@@ -65,7 +65,7 @@ class AwsPlace:
     ca: str | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Source:
     """What botocore found: one object, so that who has an old one says nothing about a newer one.
 
