@@ -371,7 +371,7 @@ def test_a_service_with_good_manners_passes(good):
 def test_the_check_leaves_no_thread(good):
     before = set(threading.enumerate())
     check_key_backend(RemoteBackend(good), "acme:k", context=CONTEXT)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # those of others may end meanwhile
 
 
 def test_a_service_that_signs_one_digest_at_a_time_passes(good):
