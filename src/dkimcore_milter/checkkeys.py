@@ -220,9 +220,8 @@ class KeyCheck:
 
     def _may_load(self, module: str, candidate: _Candidate) -> bool:
         """Look whether a module's code may run as whoever we are."""
-        us = os.geteuid()
-        danger = module_danger(module, uid=us)
-        if us != 0 or danger is None:
+        danger = module_danger(module, uid=0) if os.geteuid() == 0 else None
+        if danger is None:
             return True
         theirs = module_danger(module, uid=self._visitor.uid)
         if theirs is not None and (self._visitor.uid == 0 or self._signing.require_safe_keys):

@@ -18,9 +18,9 @@ from dkimcore.errors import KeyUnavailable
 from dkimcore.keys.forking import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["TURNS", "Turns"]
+__all__ = ["TURNS", "Turns", "until_locked"]
 
 _PAUSE = 0.01  # seconds between looks; what is done in a turn takes longer
 
@@ -97,14 +97,29 @@ class Turns:
         if memory is None:
             yield
             return
-        while not _locked(memory, place):
-            if time.monotonic() >= deadline:
-                raise _late(uri)
-            time.sleep(_PAUSE)
+        if not until_locked(lambda: _locked(memory, place), deadline):
+            raise _late(uri)
         try:
             yield
         finally:
             fcntl.lockf(memory, fcntl.LOCK_UN, 1, place)
+
+
+def until_locked(lock: Callable[[], bool], deadline: float) -> bool:
+    """Try to get a lock of a file again and again: the system's own waiting has no end.
+
+    Args:
+        lock: Tries once, and says whether it has it.
+        deadline: Until when, on the clock of `time.monotonic`.
+
+    Returns:
+        Whether it was got.
+    """
+    while not lock():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def _locked(memory: int, place: int) -> bool:

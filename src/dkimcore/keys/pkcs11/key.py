@@ -93,30 +93,24 @@ class Pkcs11Key(RemoteKeyBase):
         self, digests: Sequence[bytes], *, timeout: float
     ) -> Sequence[bytes | KeyBackendError]:
         deadline = time.monotonic() + timeout
-        return [self._one(digest, deadline - time.monotonic()) for digest in digests]
+        return [self._one(digest, deadline) for digest in digests]
 
-    def _one(self, digest: bytes, timeout: float) -> bytes | KeyBackendError:
+    def _one(self, digest: bytes, deadline: float) -> bytes | KeyBackendError:
         found = self._found
         data = _DIGEST_INFO + digest if found.kind is KeyKind.RSA else digest
         if self._process != os.getpid():  # a child has sessions of its own
             self._process, self._pool = os.getpid(), self._settings.pool
-        pool, deadline = self._pool, time.monotonic() + timeout
+        pool = self._pool
 
         def work(session: Session) -> bytes:
             key = session.key(found.template, uri=self.uri)
             session.cryptoki.sign_init(session.handle, found.mechanism, key=key)
             if found.asks_always:
-                pool.login.context(
-                    session.cryptoki,
-                    session.handle,
-                    slot=session.slot,
-                    name=session.token.name,
-                    deadline=deadline,
-                    uri=self.uri,
-                )
+                pool.login.context(session, deadline=deadline, uri=self.uri)
             return session.cryptoki.sign(session.handle, data)
 
         try:
-            return pool.run(work, uri=self.uri, doing="signing", timeout=timeout)
+            left = deadline - time.monotonic()
+            return pool.run(work, uri=self.uri, doing="signing", timeout=left)
         except KeyBackendError as exc:
             return without_frames(exc)

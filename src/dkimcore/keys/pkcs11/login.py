@@ -8,7 +8,6 @@ Who holds the session, and when a login is needed, is left to `sessions`.
 
 from __future__ import annotations
 
-import contextlib
 from logging import INFO
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,10 @@ from dkimcore.keys.pkcs11.structures import TokenFlag, User
 from dkimcore.keys.turns import TURNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dkimcore.keys.events import KeyObserver
     from dkimcore.keys.pkcs11.cryptoki import Cryptoki, TokenInfo
     from dkimcore.keys.pkcs11.pin import PinSource
+    from dkimcore.keys.pkcs11.sessions import Session
 
 __all__ = ["Login"]
 
@@ -47,23 +45,11 @@ class Login:
         self._observer = observer
         self._endpoint = endpoint
 
-    def user(
-        self,
-        cryptoki: Cryptoki,
-        session: int,
-        *,
-        slot: int,
-        name: str,
-        deadline: float,
-        uri: str,
-    ) -> None:
+    def user(self, session: Session, *, deadline: float, uri: str) -> None:
         """Log in as the token's user, for all sessions of this process.
 
         Args:
-            cryptoki: The module.
             session: A session with the token.
-            slot: The token's slot.
-            name: The name of the token.
             deadline: Until when to wait for another that logs in.
             uri: What errors name.
 
@@ -73,10 +59,8 @@ class Login:
             KeyUnavailable: Another is logging in, or a login has just failed.
             CryptokiError: The module failed otherwise.
         """
-        with self._turn(name, deadline, uri):
-            token = cryptoki.token_info(slot)
-            self._refuse_to_try(token, uri)
-            self._try(cryptoki, session, User.USER, name=name, uri=uri)
+        self._in_turn(session, User.USER, deadline, uri)
+        token = session.token
         self._observer.event(
             KeyEvent(
                 level=INFO,
@@ -86,41 +70,20 @@ class Login:
             )
         )
 
-    def context(
-        self,
-        cryptoki: Cryptoki,
-        session: int,
-        *,
-        slot: int,
-        name: str,
-        deadline: float,
-        uri: str,
-    ) -> None:
+    def context(self, session: Session, *, deadline: float, uri: str) -> None:
         """Give the PIN for the one signature that was begun (CKA_ALWAYS_AUTHENTICATE).
 
-        Args:
-            cryptoki: The module.
-            session: The session.
-            slot: The token's slot.
-            name: The name of the token.
-            deadline: Until when to wait for another that logs in.
-            uri: What errors name.
-
-        Raises:
-            KeyDenied: There is no PIN, it was refused, or trying it might lock the token.
-            KeyUnusable: The token wants its PIN typed in at a keypad.
-            KeyUnavailable: Another is logging in, or a login has just failed.
-            CryptokiError: The module failed otherwise.
+        The arguments and errors are those of `user`.
         """
-        with self._turn(name, deadline, uri):
-            self._refuse_to_try(cryptoki.token_info(slot), uri)
-            self._try(cryptoki, session, User.CONTEXT_SPECIFIC, name=name, uri=uri)
+        self._in_turn(session, User.CONTEXT_SPECIFIC, deadline, uri)
 
-    @contextlib.contextmanager
-    def _turn(self, name: str, deadline: float, uri: str) -> Iterator[None]:
+    def _in_turn(self, session: Session, user: User, deadline: float, uri: str) -> None:
         """Be the only one that tries a PIN on this token."""
+        name = session.token.name
         with TURNS.taken(name, deadline, uri=uri), self._pin.turn(deadline, uri=uri):
-            yield
+            # Its flags as they are by now.
+            self._refuse_to_try(session.cryptoki.token_info(session.slot), uri)
+            self._try(session.cryptoki, session.handle, user, name=name, uri=uri)
 
     def _refuse_to_try(self, token: TokenInfo, uri: str) -> None:
         flags = token.flags

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dkimcore.errors import KeyDenied, KeyUnavailable
 from dkimcore.keys.permissions import read_private_file
+from dkimcore.keys.turns import until_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,6 @@ __all__ = ["PinSource", "fail", "is_refused", "refuse", "rest", "succeed", "wipe
 # A vendor's "user:password" is the longest kind; tokens themselves stop at 255 and less.
 _MAX_OCTETS = 1024
 _TO_LOCK = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_PAUSE = 0.01  # seconds; a login takes a token longer
 
 _CURE = (
     "write pin_file = into its section, ?pin-source=file:/path into the URI, or set "
@@ -107,13 +107,11 @@ class PinSource:
             yield
             return
         try:
-            while not _locked(descriptor):
-                if time.monotonic() >= deadline:
-                    raise KeyUnavailable(
-                        f"another process that logs in with {self.where} does not come to an end",
-                        uri=uri,
-                    )
-                time.sleep(_PAUSE)
+            if not until_locked(lambda: _locked(descriptor), deadline):
+                raise KeyUnavailable(
+                    f"another process that logs in with {self.where} does not come to an end",
+                    uri=uri,
+                )
             try:
                 yield
             finally:

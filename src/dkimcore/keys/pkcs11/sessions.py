@@ -243,14 +243,7 @@ class SessionPool:
             if token.flags & TokenFlag.LOGIN_REQUIRED and not cryptoki.is_user(handle):
                 with module.held(deadline, uri=uri):
                     if not cryptoki.is_user(handle):
-                        self.login.user(
-                            cryptoki,
-                            handle,
-                            slot=slot,
-                            name=token.name,
-                            deadline=deadline,
-                            uri=uri,
-                        )
+                        self.login.user(session, deadline=deadline, uri=uri)
         except BaseException:
             self._end(session)
             raise
